@@ -1,0 +1,61 @@
+/* base/compiler.h: what the compiler is told, and the arithmetic of sizes that everything needs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
+#define NO_RETURN __attribute__((noreturn))
+#define UNUSED __attribute__((unused))
+
+#define countof(array) (sizeof(array) / sizeof((array)[0]))
+#define container_of(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* Lock annotations, checked by clang -Wthread-safety. */
+#if defined(__clang__)
+#define GUARDED_BY(lock) __attribute__((guarded_by(lock)))
+#define REQUIRES(lock) __attribute__((requires_capability(lock)))
+#else
+#define GUARDED_BY(lock)
+#define REQUIRES(lock)
+#endif
+
+static inline size_t size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t size_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t int64_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t int64_max(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* a + b and a - b that stop at the ends of the range, for times near "for ever". */
+static inline int64_t int64_add_saturating(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (!__builtin_add_overflow(a, b, &sum))
+        return sum;
+    return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
+static inline int64_t int64_sub_saturating(int64_t a, int64_t b)
+{
+    int64_t difference;
+    if (!__builtin_sub_overflow(a, b, &difference))
+        return difference;
+    return b > 0 ? INT64_MIN : INT64_MAX;
+}

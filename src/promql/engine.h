@@ -1,0 +1,75 @@
+/* promql/engine.h: evaluates PromQL over a store. One engine for the process; thread-safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/str.h"
+#include "chunk/samples.h"
+#include "model/labels.h"
+#include "store/store.h"
+
+struct context;
+struct engine;
+struct histogram;
+struct pool;
+
+struct engine_config {
+    struct pool *compute;     /* workers; NULL: everything runs on the caller's thread */
+    int64_t lookback_ms;      /* default, 0: 5 min */
+    int64_t subquery_step_ms; /* default of [1h:], 0: 1 min */
+    size_t samples_max;       /* result and held samples, 0: 50,000,000 */
+    bool experimental_functions, delayed_name_removal,
+        duration_expressions; /* feature flags of Prometheus */
+};
+
+struct engine *engine_create(const struct engine_config *config);
+void engine_free(struct engine *engine);
+
+struct engine_query {
+    struct str text;
+    bool instant; /* at start_ms; end and step are not read */
+    int64_t start_ms, end_ms, step_ms;
+    int64_t lookback_ms;       /* 0: the engine's */
+    int64_t max_resolution_ms; /* coarsest downsampled data allowed, 0: raw only */
+    enum dedup dedup;
+    struct str_list replica_labels; /* sorted; dropped when dedup is on */
+    enum partial_response partial;
+    const struct str_list
+        *store_matches; /* storeMatch[] selectors, passed to the store; NULL: none */
+    struct shard shard;
+};
+
+enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
+const char *value_type_name(enum value_type type); /* "none", "scalar", "instant vector", "range
+                                                      vector", "string" as the parser prints them */
+
+/* One series of the result; points in ascending time. An instant vector has one point a row. */
+struct result_series {
+    struct labels labels;
+    int64_t *times;
+    double *values;
+    struct histogram **histograms; /* NULL, or per point: not NULL where it is a histogram */
+    size_t count;
+};
+
+struct engine_result { /* lives in `arena` */
+    struct arena *arena;
+    enum value_type type; /* range queries: VALUE_MATRIX */
+    struct result_series *series;
+    size_t series_count; /* scalar: one series with one point */
+    struct str string;
+    int64_t string_time_ms;
+    struct str_list warnings, infos; /* PromQL annotations, "PromQL warning: ..." */
+    uint64_t samples_total, samples_peak;
+};
+
+/* Parses and evaluates. Store warnings go to ctx. Kinds of errors: INVALID (parse, "bad_data"),
+ * QUERY, LIMIT, TIMEOUT, CANCELLED, and those of the store. ctx's budget pays for everything, the
+ * result (in `arena`, whose budget should be the same) included. */
+MUST_CHECK struct error *engine_exec(struct engine *engine, struct store *store,
+                                     struct context *ctx, const struct engine_query *query,
+                                     struct arena *arena, struct engine_result *out);

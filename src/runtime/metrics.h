@@ -1,0 +1,58 @@
+/* runtime/metrics.h: counters, gauges and histograms, exposed as Prometheus text and OpenMetrics.
+ *
+ * A family is registered once and lives as long as the registry; a labelled child is looked up once
+ * (metric_with) and then costs one atomic add. A NULL metric is allowed everywhere and does
+ * nothing. Thread-safe. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+
+struct metrics; /* the registry */
+struct metric;  /* one child: counter, gauge or histogram */
+struct metric_family;
+
+struct metrics *metrics_create(void);
+void metrics_free(struct metrics *metrics);
+
+/* Names of labels as a NULL-terminated list in the call; the same name twice gives the same family.
+ */
+struct metric_family *metrics_counter_family(struct metrics *metrics, const char *name,
+                                             const char *help, const char *const *label_names,
+                                             size_t label_count);
+struct metric_family *metrics_gauge_family(struct metrics *metrics, const char *name,
+                                           const char *help, const char *const *label_names,
+                                           size_t label_count);
+struct metric_family *metrics_histogram_family(struct metrics *metrics, const char *name,
+                                               const char *help, const double *bounds,
+                                               size_t bound_count, const char *const *label_names,
+                                               size_t label_count);
+/* The child with these label values, made when new. Children per family are limited; beyond it one
+ * shared child with every label "other" is given. */
+struct metric *metric_with(struct metric_family *family, const struct str *values, size_t count);
+/* Removes a child whose thing is gone; handles to it must not be used any more. */
+void metric_remove(struct metric_family *family, const struct str *values, size_t count);
+
+/* Families without labels. */
+struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *help);
+struct metric *metrics_gauge(struct metrics *metrics, const char *name, const char *help);
+struct metric *metrics_histogram(struct metrics *metrics, const char *name, const char *help,
+                                 const double *bounds, size_t bound_count);
+
+void metric_inc(struct metric *metric);
+void metric_add(struct metric *metric, double value);
+void metric_set(struct metric *metric, double value);
+void metric_observe(struct metric *metric, double value);
+double metric_value(struct metric *metric); /* of a counter or gauge */
+
+/* Gauges and counters whose values are computed when asked: collect() calls metric_set() on what it
+ * registered. */
+void metrics_on_collect(struct metrics *metrics, void (*collect)(void *arg), void *arg);
+/* process_* (cpu seconds, resident memory, fds, start time, ...), read from /proc at collection. */
+void metrics_register_process(struct metrics *metrics);
+
+/* Writes all of it; open_metrics chooses the format ("# EOF", _total, ...). */
+void metrics_write(struct metrics *metrics, struct buf *out, bool open_metrics);
