@@ -1,10 +1,10 @@
 #include "base/page_pool.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include "base/compiler.h"
 #include "base/memory.h"
+#include "base/mutex.h"
 
 enum { SIZE_CLASSES = 5, KEEP_BYTES_MAX = 64 * 1024 * 1024 }; /* 64, 128, 256, 512, 1024 KiB */
 
@@ -12,7 +12,7 @@ struct free_page {
     struct free_page *next;
 };
 
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mutex pool_lock = MUTEX_INIT;
 static struct free_page *free_pages[SIZE_CLASSES] GUARDED_BY(pool_lock);
 static size_t kept_bytes GUARDED_BY(pool_lock);
 static size_t taken_bytes GUARDED_BY(pool_lock);
@@ -36,14 +36,14 @@ void *page_pool_take(size_t size, size_t *got)
 {
     size_t class = size_class(size, got);
     struct free_page *page = NULL;
-    pthread_mutex_lock(&pool_lock);
+    mutex_lock(&pool_lock);
     taken_bytes += *got;
     if (class < SIZE_CLASSES && free_pages[class]) {
         page = free_pages[class];
         free_pages[class] = page->next;
         kept_bytes -= *got;
     }
-    pthread_mutex_unlock(&pool_lock);
+    mutex_unlock(&pool_lock);
     if (page)
         return page;
     void *fresh = mmap(NULL, *got, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -58,7 +58,7 @@ void page_pool_give(void *memory, size_t got)
     size_t class = size_class(got, &page_size);
     struct free_page *page = memory;
     bool keep = false;
-    pthread_mutex_lock(&pool_lock);
+    mutex_lock(&pool_lock);
     taken_bytes -= got;
     if (class < SIZE_CLASSES && kept_bytes + got <= KEEP_BYTES_MAX) {
         page->next = free_pages[class];
@@ -66,7 +66,7 @@ void page_pool_give(void *memory, size_t got)
         kept_bytes += got;
         keep = true;
     }
-    pthread_mutex_unlock(&pool_lock);
+    mutex_unlock(&pool_lock);
     if (!keep)
         munmap(memory, got);
 }
@@ -75,12 +75,12 @@ void page_pool_trim(void)
 {
     size_t page_size = PAGE_POOL_SMALLEST;
     for (size_t class = 0; class < SIZE_CLASSES; class ++, page_size *= 2) {
-        pthread_mutex_lock(&pool_lock);
+        mutex_lock(&pool_lock);
         struct free_page *list = free_pages[class];
         free_pages[class] = NULL;
         for (struct free_page *page = list; page; page = page->next)
             kept_bytes -= page_size;
-        pthread_mutex_unlock(&pool_lock);
+        mutex_unlock(&pool_lock);
         while (list) {
             struct free_page *next = list->next;
             munmap(list, page_size);
@@ -91,16 +91,16 @@ void page_pool_trim(void)
 
 size_t page_pool_kept_bytes(void)
 {
-    pthread_mutex_lock(&pool_lock);
+    mutex_lock(&pool_lock);
     size_t bytes = kept_bytes;
-    pthread_mutex_unlock(&pool_lock);
+    mutex_unlock(&pool_lock);
     return bytes;
 }
 
 size_t page_pool_taken_bytes(void)
 {
-    pthread_mutex_lock(&pool_lock);
+    mutex_lock(&pool_lock);
     size_t bytes = taken_bytes;
-    pthread_mutex_unlock(&pool_lock);
+    mutex_unlock(&pool_lock);
     return bytes;
 }

@@ -11,6 +11,7 @@
 
 #include "base/budget.h"
 #include "base/error.h"
+#include "base/mutex.h"
 
 struct context;
 struct stall_group; /* net/grpc_client.h: the streams of one query */
@@ -56,7 +57,7 @@ void context_off_end(struct context *ctx, struct context_hook *hook);
  * wake-ups happen: check your condition in a loop. The cond must be broadcast, not signalled, when
  * several wait with contexts. */
 MUST_CHECK struct error *context_wait(struct context *ctx, pthread_cond_t *cond,
-                                      pthread_mutex_t *mutex);
+                                      struct mutex *mutex) REQUIRES(mutex);
 /* Sleeps; the context's error when it ends before. */
 MUST_CHECK struct error *context_sleep(struct context *ctx, int64_t ms);
 
