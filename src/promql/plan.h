@@ -1,0 +1,157 @@
+/* promql/plan.h: what a query does, as a tree of plain nodes that operators are built from.
+ *
+ * Compared with the AST: parentheses and unary plus are gone, defaults are filled in (hour() is
+ * hour(vector(time())), round(x) is round(x, 1)), durations and @ are numbers, each node has the
+ * step grid it is evaluated on, label lists are sorted and unique. Nodes live in the arena; after
+ * plan_create() they do not change. Positions are those of the text, for annotations. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "chunk/samples.h"
+#include "model/labels.h"
+#include "promql/ast.h"
+#include "promql/step_batch.h"
+#include "store/store.h"
+
+enum plan_kind {
+    PLAN_NUMBER,
+    PLAN_STRING,
+    PLAN_SELECTOR,
+    PLAN_SUBQUERY,
+    PLAN_NEGATE,
+    PLAN_BINARY,
+    PLAN_AGGREGATE,
+    PLAN_CALL,
+    PLAN_STEP_INVARIANT,
+    PLAN_MERGE_ROWS,
+};
+
+/* Samples of stored series: an instant vector (range_ms 0) or the windows of a range vector, which
+ * only a PLAN_CALL of a FUNCTION_WINDOWS or absent_over_time, or the root, has below it.
+ *
+ * With r = (has_at ? at_ms : step's time) - offset_ms: an instant selector reads the last sample in
+ * (r - lookback_ms, r], a range selector all in (r - range_ms, r]; anchored and smoothed selectors
+ * read lookback_ms further on the left, smoothed also on the right. */
+struct plan_selector {
+    const struct matcher *matchers;
+    size_t matcher_count;
+    int64_t range_ms, offset_ms, lookback_ms;
+    bool has_at;
+    int64_t at_ms;
+    enum extended_range extended;
+    bool read_times; /* argument of timestamp(): values are the samples' times in seconds */
+    bool is_counter; /* resets are to be taken out over all lanes (chunk/samples.h READ_COUNTER) */
+    bool skip_buckets;   /* only count and sum of histograms are looked at */
+    enum aggr_read read; /* of downsampled data */
+    unsigned aggrs;      /* AGGR_BIT()s to ask for */
+    int64_t max_resolution_ms;
+    int64_t select_min_ms, select_max_ms; /* inclusive: all samples it can read */
+    struct select_hints hints;            /* for the store */
+    size_t index;                         /* in plan.selectors */
+};
+
+/* input, evaluated on its own grid, as windows (r - range_ms, r] with r as above. The steps of that
+ * grid are the sample times. */
+struct plan_subquery {
+    struct plan_node *input;
+    int64_t range_ms, offset_ms;
+    bool has_at;
+    int64_t at_ms;
+};
+
+struct plan_binary {
+    enum binary_op op;
+    bool is_bool;
+    struct plan_node *left, *right;         /* scalars or vectors */
+    const struct vector_matching *matching; /* NULL unless both are vectors */
+};
+
+struct plan_aggregate {
+    enum aggregate_op op;
+    struct plan_node *input, *param; /* param: scalar or string, or NULL */
+    bool without;
+    const struct str *labels; /* sorted, unique */
+    size_t label_count;
+};
+
+struct plan_call {
+    const struct function *function;
+    struct plan_node **args; /* complete: optional ones filled in, but for info() */
+    size_t arg_count;
+    struct labels absent_labels; /* result of absent(), absent_over_time() */
+};
+
+/* input is evaluated once, on a grid of one step, and is the same at each step of this node. */
+struct plan_step_invariant {
+    struct plan_node *input;
+};
+
+/* Rows of input that have equal labels (once names are dropped) become one. Where they meet in a
+ * step, or always when never_join: the error "vector cannot contain metrics with the same
+ * labelset". */
+struct plan_merge_rows {
+    struct plan_node *input;
+    bool never_join;
+};
+
+struct plan_node {
+    enum plan_kind kind;
+    enum value_type type;
+    struct position position;
+    const struct step_grid *grid;
+
+    /* Properties of the result's rows, for vectors. */
+    bool is_unique;  /* no two rows have the same labels */
+    bool is_sorted;  /* rows come in labels_compare() order of their labels, dropped names still
+                        in place */
+    bool drops_name; /* rows have drop_name set */
+    bool name_is_constant; /* all rows have the same __name__ (or all have none) */
+    bool may_have_histograms;
+
+    union {
+        double number;
+        struct str string;
+        struct plan_selector selector;
+        struct plan_subquery subquery;
+        struct plan_node *negate;
+        struct plan_binary binary;
+        struct plan_aggregate aggregate;
+        struct plan_call call;
+        struct plan_step_invariant step_invariant;
+        struct plan_merge_rows merge_rows;
+    };
+};
+
+struct plan_params {
+    struct str text;                   /* the query; for positions; must outlive the plan */
+    int64_t start_ms, end_ms, step_ms; /* instant: start = end, step_ms 0 */
+    int64_t lookback_ms;
+    int64_t subquery_step_ms;  /* default of [1h:] */
+    int64_t max_resolution_ms; /* 0: raw only */
+    bool delayed_name_removal;
+};
+
+struct plan {
+    struct str text;
+    struct plan_node *root;
+    struct step_grid grid;
+    struct plan_node **selectors; /* all PLAN_SELECTOR nodes, in the text's order */
+    size_t selector_count;
+    int64_t data_min_ms, data_max_ms; /* inclusive; data range of the whole query (sample_rules);
+                                         min > max when there is no selector */
+};
+
+/* expr and what it points to must outlive the plan. Errors: INVALID for durations that cannot be
+ * (division by zero, not greater than 0), QUERY for functions that this version does not
+ * evaluate. */
+MUST_CHECK struct error *plan_create(const struct expr *expr, const struct plan_params *params,
+                                     struct arena *arena, struct plan *out);
+
+/* The tree as indented text, one node a line. */
+void plan_explain(const struct plan *plan, struct buf *out);

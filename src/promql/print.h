@@ -1,0 +1,8 @@
+/* promql/print.h: the canonical text of an expression, as Prometheus prints it; parsing it gives an
+ * equal tree. */
+#pragma once
+
+#include "base/buf.h"
+#include "promql/ast.h"
+
+void expr_print(struct buf *out, const struct expr *expr);
