@@ -14,10 +14,8 @@ enum {
     PROMQL_DEPTH_MAX = 1000,   /* of nested expressions */
 };
 
-struct parse_options {           /* feature flags of Prometheus, and Thanos's for x functions */
+struct parse_options { /* feature flags of Prometheus 3.16, and Thanos's for x functions */
     bool experimental_functions; /* promql-experimental-functions */
-    bool duration_expressions;   /* promql-duration-expr */
-    bool extended_ranges;        /* promql-extended-range-selectors: anchored, smoothed */
     bool fill_modifiers;         /* promql-binop-fill-modifiers */
     bool extended_functions;     /* xrate, xincrease, xdelta */
 };
