@@ -35,7 +35,7 @@ struct label {
     struct str name, value;
 };
 
-/* for (struct label label, *l = labels_first(...)): reads pairs one after another.
+/* Reads pairs one after another:
  *     struct labels_reader reader = labels_read(set);
  *     struct label label;
  *     while (labels_next(&reader, &label)) ...                                     */
@@ -45,7 +45,7 @@ struct labels_reader {
 
 static inline struct labels_reader labels_read(struct labels labels)
 {
-    return (struct labels_reader){labels.data, labels.data + labels.len};
+    return (struct labels_reader){labels.data, labels.len ? labels.data + labels.len : labels.data};
 }
 
 static inline struct str labels_read_str(struct labels_reader *reader)
@@ -69,8 +69,8 @@ static inline bool labels_next(struct labels_reader *reader, struct label *out)
     return true;
 }
 
-/* Prometheus's order: pair by pair, name then value; a set that is the beginning of another comes
- * before it. */
+/* Prometheus's order: pair by pair, name then value, bytes; a set that is the beginning of another
+ * comes before it. */
 int labels_compare(struct labels a, struct labels b);
 
 static inline bool labels_equal(struct labels a, struct labels b)
@@ -79,12 +79,12 @@ static inline bool labels_equal(struct labels a, struct labels b)
 }
 
 uint64_t labels_hash(struct labels labels); /* xxHash64 of the bytes: Prometheus's label hash */
-/* Hash of the pairs whose names are in the sorted list (by) or are not and are not __name__
- * (without), for grouping. */
+/* For grouping: the hash of what labels_only() would keep (by), or labels_without() if __name__
+ * were in the list too (without). names is sorted and unique. */
 uint64_t labels_hash_by(struct labels labels, const struct str *names, size_t count);
 uint64_t labels_hash_without(struct labels labels, const struct str *names, size_t count);
-/* The hash of Thanos's shards and hashrings: name 0xff value 0xff ...; with the pairs in (by) or
- * not in the list. */
+/* The hash of Thanos's shards and hashrings: name 0xff value 0xff ...; of the pairs in (by) or not
+ * in the list. */
 uint64_t labels_shard_hash(struct labels labels, bool by, const struct str *names, size_t count);
 
 struct str labels_get(struct labels labels, struct str name); /* empty when absent */
@@ -92,20 +92,22 @@ bool labels_has(struct labels labels, struct str name);
 size_t labels_count(struct labels labels);
 
 struct labels labels_copy(struct arena *arena, struct labels labels);
-/* {a="1", b="2"} as Prometheus prints label sets (names that are not plain are quoted); __name__ in
- * the set like any other. */
+/* {a="1", "b.c"="2"} as Prometheus prints label sets; __name__ like any other. */
 void labels_print(struct buf *out, struct labels labels);
-/* name{a="1"} as Prometheus prints a metric. */
+/* name{a="1"} as Prometheus prints a metric; {"my.name", a="1"} when the name is not plain. */
 void labels_print_metric(struct buf *out, struct labels labels);
-/* Checks bytes that come from outside: well-formed, sorted, unique, no empty value. */
+/* Checks bytes that come from outside: well-formed, sorted, unique, no empty name or value. */
 MUST_CHECK struct error *labels_check(struct labels labels);
 
 /* Makes label sets: collects pairs in any order, the last value of a name counts, an empty value
- * removes it. */
+ * removes it. A text longer than LABEL_LENGTH_MAX is cut, pairs beyond LABELS_BYTES_MAX are left
+ * out, and labels_builder_status() tells: whoever sets texts from outside asks it. */
 struct labels_builder {
     struct arena *arena; /* where the result and the collected pairs live */
     struct label *pairs;
     size_t count, cap;
+    size_t bytes;
+    bool sorted, too_long;
 };
 
 /* Strings are not copied until finish: they must live until then. */
@@ -116,13 +118,16 @@ void labels_builder_remove(struct labels_builder *builder, struct str name);
 struct str labels_builder_get(const struct labels_builder *builder, struct str name);
 /* Sorted, without empty values, in the arena. The builder may go on afterwards. */
 struct labels labels_builder_finish(struct labels_builder *builder);
+/* NULL, or ERROR_LIMIT when something had to be cut. */
+MUST_CHECK struct error *labels_builder_status(const struct labels_builder *builder);
 
-/* Fast paths: without some names (sorted list); set has them rarely, then no copy is made. */
+/* The set without, or only with, the names of a list (sorted, unique). When nothing is taken away
+ * the result is `labels` itself, not a copy: it lives as long as both. */
 struct labels labels_without(struct arena *arena, struct labels labels, const struct str *names,
                              size_t count);
 struct labels labels_only(struct arena *arena, struct labels labels, const struct str *names,
                           size_t count);
-/* Union; where both have a name, `over` wins. */
+/* Union, a copy; where both have a name, `over` wins. */
 struct labels labels_merge(struct arena *arena, struct labels labels, struct labels over);
 
 bool label_name_is_valid(struct str name);   /* UTF-8, not empty */
