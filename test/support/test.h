@@ -32,8 +32,8 @@ extern const char *test_case_name; /* of the running row, or NULL */
 #define CHECK_DOUBLE(got, want)                                                                    \
     test_check_double((got), (want), #got, __FILE__, __LINE__) /* same bits, or both NaN */
 #define CHECK_STR(got, want) test_check_str((got), str_from(want), #got, __FILE__, __LINE__)
-#define CHECK_OK(err) test_check_error((err), ERROR_NONE, NULL, __FILE__, __LINE__) /* frees err   \
-                                                                                     */
+/* These free err. */
+#define CHECK_OK(err) test_check_error((err), ERROR_NONE, NULL, __FILE__, __LINE__)
 #define CHECK_ERROR(err, kind) test_check_error((err), (kind), NULL, __FILE__, __LINE__)
 #define CHECK_ERROR_TEXT(err, kind, part)                                                          \
     test_check_error((err), (kind), (part), __FILE__, __LINE__)
