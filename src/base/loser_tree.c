@@ -26,7 +26,12 @@ static size_t loser_tree_play(struct loser_tree *tree, size_t node)
 void loser_tree_init(struct loser_tree *tree, size_t count, loser_tree_less less, void *self)
 {
     *tree = (struct loser_tree){xcalloc(count + 1, sizeof(size_t)), count, less, self};
-    if (count)
+    loser_tree_rebuild(tree);
+}
+
+void loser_tree_rebuild(struct loser_tree *tree)
+{
+    if (tree->count)
         tree->nodes[0] = loser_tree_play(tree, 1);
 }
 

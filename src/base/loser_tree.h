@@ -28,5 +28,7 @@ static inline size_t loser_tree_winner(const struct loser_tree *tree)
     return tree->nodes[0];
 }
 
+/* Any heads have changed: play all matches again. */
+void loser_tree_rebuild(struct loser_tree *tree);
 /* The winner's head has changed: play its matches again. */
 void loser_tree_replay(struct loser_tree *tree);

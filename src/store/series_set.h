@@ -27,7 +27,9 @@ struct series_set_stats {
     uint64_t series, chunks, samples_estimate, bytes;
 };
 
-/* Called once, from any thread, when a set that was not ready may have become so. */
+/* Called at most once, from any thread, when a set that was not ready may have become so (also by
+ * its cancellation). It must not block and not call the set. A later series_set_ready() replaces
+ * it; none comes after series_set_free() has returned. */
 struct series_wake {
     void (*fn)(void *arg);
     void *arg;
@@ -38,8 +40,9 @@ struct series_set;
 struct series_set_ops {
     struct error *(*next)(struct series_set *set, struct arena *arena, size_t max,
                           struct series_batch *out);
-    /* True when next() would not wait for anybody; else false, and wake is called later. NULL:
-     * always ready. */
+    /* True when next() would not wait for anybody; else false, and wake is called later. By the
+     * thread that calls next(); a set that gathers before it gives may do so here. wake NULL: only
+     * asked. Slot NULL: always ready. */
     bool (*ready)(struct series_set *set, const struct series_wake *wake);
     void (*cancel)(struct series_set *set); /* from any thread, idempotent; next() then fails with
                                                ERROR_CANCELLED */

@@ -41,6 +41,12 @@ struct select_hints { /* may be ignored */
     struct bytes wire; /* opaque hints of a gRPC caller, passed on */
 };
 
+struct store_match { /* one storeMatch[] selector: a store passes when its address satisfies all
+                        matchers named __address__; others are ignored */
+    const struct matcher *matchers;
+    size_t matcher_count;
+};
+
 struct store_query {            /* what is wanted; all of it binds except `hints` */
     int64_t min_time, max_time; /* inclusive, milliseconds */
     const struct matcher *matchers;
@@ -53,7 +59,9 @@ struct store_query {            /* what is wanted; all of it binds except `hints
     bool skip_chunks;
     struct shard shard;
     enum partial_response partial;
-    const struct str_list *store_matches; /* reserved for the proxy: see store_proxy.h; else NULL */
+    /* For a proxy: only stores that pass at least one of them. None: all stores. */
+    const struct store_match *store_matches;
+    size_t store_match_count;
     struct select_hints hints;
 };
 
