@@ -27,6 +27,7 @@ struct matcher {
         *set; /* the alternatives, sorted, when the expression is a plain a|b|c; else NULL */
     size_t set_count;
     struct str prefix; /* literal beginning of every match, may be empty */
+    bool any;          /* a regular expression that matches every value */
 };
 
 /* Copies name and value into the arena. ERROR_INVALID with RE2's text for a bad expression. */
