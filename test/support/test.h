@@ -59,3 +59,10 @@ double test_random_double(uint64_t *seed);                  /* [0, 1) */
         const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
         return cmocka_run_group_tests(tests, NULL, NULL);                                          \
     }
+/* The same with cmocka's group set-up and tear-down, each `int fn(void **state)`, 0 for success. */
+#define TEST_MAIN_WITH(setup, teardown, ...)                                                       \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        const struct CMUnitTest tests[] = {__VA_ARGS__};                                           \
+        return cmocka_run_group_tests(tests, setup, teardown);                                     \
+    }
