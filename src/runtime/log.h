@@ -3,7 +3,8 @@
  *     log_info(log, "uploaded block", KV("block", name), KV("bytes", size), KV_ERR(err));
  *
  * The message is constant and lower-case; what varies goes into pairs. A line is written with one
- * write(2). */
+ * write(2). Values are cut at 16 KiB; a line has 48 pairs at most. logfmt keeps the order ts,
+ * caller, level, name, the pairs of log_with(), msg, the call's; json sorts by key. */
 #pragma once
 
 #include <stdbool.h>

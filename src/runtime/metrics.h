@@ -18,8 +18,8 @@ struct metric_family;
 struct metrics *metrics_create(void);
 void metrics_free(struct metrics *metrics);
 
-/* Names of labels as a NULL-terminated list in the call; the same name twice gives the same family.
- */
+/* The same name twice gives the same family; with another type or other labels it is a bug and ends
+ * the process. Names and texts are copied. */
 struct metric_family *metrics_counter_family(struct metrics *metrics, const char *name,
                                              const char *help, const char *const *label_names,
                                              size_t label_count);
@@ -30,8 +30,8 @@ struct metric_family *metrics_histogram_family(struct metrics *metrics, const ch
                                                const char *help, const double *bounds,
                                                size_t bound_count, const char *const *label_names,
                                                size_t label_count);
-/* The child with these label values, made when new. Children per family are limited; beyond it one
- * shared child with every label "other" is given. */
+/* The child with these label values, made when new. A family has 10,000 children at most; beyond
+ * them one shared child with every label "other" is given. */
 struct metric *metric_with(struct metric_family *family, const struct str *values, size_t count);
 /* Removes a child whose thing is gone; handles to it must not be used any more. */
 void metric_remove(struct metric_family *family, const struct str *values, size_t count);
@@ -49,8 +49,10 @@ void metric_observe(struct metric *metric, double value);
 double metric_value(struct metric *metric); /* of a counter or gauge */
 
 /* Gauges and counters whose values are computed when asked: collect() calls metric_set() on what it
- * registered. */
+ * registered. It may run on several threads at once. */
 void metrics_on_collect(struct metrics *metrics, void (*collect)(void *arg), void *arg);
+/* Zeroed memory that goes with the registry, for what collect() needs. */
+void *metrics_alloc(struct metrics *metrics, size_t size);
 /* process_* (cpu seconds, resident memory, fds, start time, ...), read from /proc at collection. */
 void metrics_register_process(struct metrics *metrics);
 
