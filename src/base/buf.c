@@ -22,7 +22,7 @@ char *buf_reserve(struct buf *buf, size_t len)
 {
     if (buf->refused)
         return NULL;
-    if (len <= buf->cap - buf->len)
+    if (buf->data && len <= buf->cap - buf->len)
         return buf->data + buf->len;
     size_t needed;
     if (__builtin_add_overflow(buf->len, len, &needed) || needed > SIZE_MAX / 4)

@@ -38,6 +38,24 @@ static struct error *bad_duration(struct str text)
     return error_create(ERROR_INVALID, "not a valid duration string: \"%.*s\"", STR_ARG(text));
 }
 
+/* Takes a dot, too: "1.5h" has the unit ".". */
+static struct str take_to_digit(struct str *rest)
+{
+    size_t len = 0;
+    while (len < rest->len && !is_digit(rest->data[len]))
+        len++;
+    struct str taken = str_slice(*rest, 0, len);
+    *rest = str_slice(*rest, len, rest->len);
+    return taken;
+}
+
+static size_t find_unit(struct str name, size_t from)
+{
+    while (from < countof(units) && !str_equal(units[from].name, name))
+        from++;
+    return from;
+}
+
 struct error *duration_parse(struct str text, int64_t *ms)
 {
     struct str rest = text;
@@ -49,12 +67,15 @@ struct error *duration_parse(struct str text, int64_t *ms)
     if (str_equal(text, STR("0")))
         return NULL;
     while (rest.len) {
-        struct str digits = take_while(&rest, true), name = take_while(&rest, false);
+        struct str digits = take_while(&rest, true), name = take_to_digit(&rest);
         uint64_t count;
-        size_t unit = next_unit;
-        while (unit < countof(units) && !str_equal(units[unit].name, name))
-            unit++;
-        if (unit == countof(units) || !str_to_uint64(digits, &count))
+        size_t unit = find_unit(name, next_unit);
+        if (!str_to_uint64(digits, &count) || name.len == 0)
+            return bad_duration(text);
+        if (find_unit(name, 0) == countof(units))
+            return error_create(ERROR_INVALID, "unknown unit \"%.*s\" in duration \"%.*s\"",
+                                STR_ARG(name), STR_ARG(text));
+        if (unit == countof(units))
             return bad_duration(text);
         int64_t part;
         if (count > INT64_MAX || __builtin_mul_overflow((int64_t)count, units[unit].ms, &part) ||

@@ -6,7 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
+#include "base/error.h"
 #include "base/str.h"
+
+struct samples; /* chunk/samples.h */
 
 /* Numbers of the chunk files and of Prometheus's remote read; the Store API counts from 0 without
  * NONE. 4 to 6 carry start timestamps, which Thanos does not know: they are transcoded at its
@@ -46,3 +50,27 @@ struct chunk_list {
 
 /* Order of the list. */
 int chunk_compare(const struct chunk *a, const struct chunk *b);
+
+/* How many samples the chunk says it has, at most 65535; 0 for what is no chunk. */
+size_t chunk_sample_count(const struct chunk_data *data);
+
+/* The samples whose times are within [min, max], in the order of the chunk; columns live in the
+ * arena. Times are as they were written, which a broken chunk may not have in order. Fails with
+ * ERROR_CORRUPT on bad bytes or an unknown encoding, ERROR_LIMIT over the arena's budget. */
+MUST_CHECK struct error *chunk_decode(const struct chunk_data *data, int64_t min, int64_t max,
+                                      struct arena *arena, struct samples *out);
+
+/* Room for `count` samples in empty columns in the arena, with a column of histograms when asked
+ * for; ERROR_LIMIT. */
+MUST_CHECK struct error *samples_reserve(struct arena *arena, size_t count, bool histograms,
+                                         struct samples *out);
+/* Decodes behind what `into` has; there must be room for chunk_sample_count() more, and for
+ * histograms when it is a chunk of these. Nothing is added when it fails. */
+MUST_CHECK struct error *chunk_append(const struct chunk_data *data, struct arena *arena,
+                                      struct samples *into);
+bool chunk_has_histograms(enum chunk_encoding encoding);
+
+/* The same samples in an encoding up to CHUNK_FLOAT_HISTOGRAM, which Thanos knows; *out is *data
+ * itself when it has one. New bytes live in the arena. Fails as chunk_decode() does. */
+MUST_CHECK struct error *chunk_transcode(const struct chunk_data *data, struct arena *arena,
+                                         struct chunk_data *out);

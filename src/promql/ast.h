@@ -130,6 +130,7 @@ enum extended_range { RANGE_PLAIN, RANGE_ANCHORED, RANGE_SMOOTHED };
 
 struct expr {
     enum expr_kind kind;
+    uint32_t height; /* of the tree below, 1 for a leaf: at most PROMQL_DEPTH_MAX */
     struct position position;
     union {
         struct {
@@ -160,7 +161,8 @@ struct expr {
         } unary;
         struct {
             enum binary_op op;
-            bool is_bool; /* comparisons: 0 or 1 instead of a filter */
+            enum value_type type; /* VALUE_SCALAR or VALUE_VECTOR */
+            bool is_bool;         /* comparisons: 0 or 1 instead of a filter */
             struct expr *left, *right;
             struct vector_matching *matching; /* NULL unless both are vectors */
         } binary;

@@ -6,3 +6,5 @@
 #include "promql/ast.h"
 
 void expr_print(struct buf *out, const struct expr *expr);
+/* " on (a) group_left (b)": empty for a plain one-to-one match. */
+void vector_matching_print(struct buf *out, const struct vector_matching *matching);

@@ -31,10 +31,10 @@ static const struct {
     {"m", 0, "not a valid duration string", NULL},
     {"1m1h", 0, "not a valid duration string", NULL},
     {"1d1d", 0, "not a valid duration string", NULL},
-    {"1.5h", 0, "not a valid duration string", NULL},
+    {"1.5h", 0, "unknown unit \".\" in duration \"1.5h\"", NULL},
     {"-5m", 0, "not a valid duration string", NULL},
     {"00", 0, "not a valid duration string", NULL},
-    {"1h ", 0, "not a valid duration string", NULL},
+    {"1h ", 0, "unknown unit \"h \" in duration \"1h \"", NULL},
 };
 
 TEST(prometheus_durations)

@@ -1,0 +1,592 @@
+/* One transfer is a struct http_stream with two users: who reads it, on any thread, and libcurl, on
+ * the client's loop. They meet at a ring of received bytes. When the ring has no room for what
+ * libcurl brings, the transfer is paused, which stops reading the socket; when the reader has made
+ * room, the loop resumes it. Everything that touches libcurl runs on the loop. */
+#include "net/http_client.h"
+
+#include <curl/curl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/mutex.h"
+#include "base/page_pool.h"
+#include "runtime/context.h"
+#include "runtime/event_loop.h"
+
+enum {
+    RING_SIZE = 256 * 1024,
+    CURL_READ_SIZE = 64 * 1024, /* largest piece that libcurl brings at once */
+    HEADERS_MAX = 64 * 1024,
+    RESPONSE_MAX_DEFAULT = 16 * 1024 * 1024,
+    CONNECT_TIMEOUT_MS_DEFAULT = 5000,
+    REDIRECTS_MAX = 10,
+    IDLE_CONNECTIONS_MAX = 8,
+};
+
+struct http_client {
+    struct event_loop *loop;
+    char *user_agent;
+    size_t connections_max;
+    /* On the loop only: */
+    CURLM *multi; /* made for the first transfer */
+    struct event_timer *timer;
+};
+
+struct http_stream {
+    atomic_uint references; /* the reader, the transfer, each posted task */
+    struct http_client *client;
+    CURL *easy;
+    struct curl_slist *request_headers;
+    char *request_body;
+    char *what; /* "GET http://host/path", for errors */
+    char curl_error[CURL_ERROR_SIZE];
+    struct context *ctx;
+    struct context_hook on_end;
+    struct budget *budget; /* paid for the ring */
+
+    struct mutex lock;
+    pthread_cond_t changed;
+    char *ring GUARDED_BY(lock);
+    size_t ring_start GUARDED_BY(lock), ring_len GUARDED_BY(lock);
+    struct buf headers GUARDED_BY(lock); /* lines of the last response, as received */
+    int status GUARDED_BY(lock);
+    bool headers_done GUARDED_BY(lock);
+    bool paused GUARDED_BY(lock);
+    bool resuming GUARDED_BY(lock);
+    bool ended GUARDED_BY(lock);
+    bool waking GUARDED_BY(lock);
+    CURLcode result GUARDED_BY(lock);
+    void (*wake)(void *arg) GUARDED_BY(lock);
+    void *wake_arg GUARDED_BY(lock);
+
+    bool attached; /* on the loop only: libcurl has it */
+};
+
+static void curl_start_once(void)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        bug("libcurl does not start");
+}
+
+struct http_client *http_client_create(struct event_loops *loops, struct str user_agent,
+                                       size_t connections_max)
+{
+    struct http_client *client = xcalloc(1, sizeof(*client));
+    client->loop = event_loops_pick(loops);
+    client->user_agent = str_dup(user_agent);
+    client->connections_max = connections_max;
+    return client;
+}
+
+/* -- life of a stream -- */
+
+static void stream_unref(struct http_stream *stream)
+{
+    if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1)
+        return;
+    curl_easy_cleanup(stream->easy);
+    curl_slist_free_all(stream->request_headers);
+    free(stream->request_body);
+    free(stream->what);
+    buf_deinit(&stream->headers);
+    page_pool_give(stream->ring, RING_SIZE);
+    budget_release(stream->budget, RING_SIZE);
+    context_unref(stream->ctx);
+    pthread_cond_destroy(&stream->changed);
+    mutex_deinit(&stream->lock);
+    free(stream);
+}
+
+/* Posts fn(stream) with a reference that fn gives back. */
+static void stream_post(struct http_stream *stream, event_fn fn)
+{
+    atomic_fetch_add_explicit(&stream->references, 1, memory_order_relaxed);
+    event_loop_post(stream->client->loop, fn, stream);
+}
+
+/* Tells the reader that something has changed. Called with the lock, gives it up. */
+static void stream_signal_unlock(struct http_stream *stream) RELEASES(stream->lock)
+{
+    void (*wake)(void *arg) = stream->wake;
+    void *arg = stream->wake_arg;
+    stream->wake = NULL;
+    stream->waking = wake != NULL;
+    pthread_cond_broadcast(&stream->changed);
+    mutex_unlock(&stream->lock);
+    if (!wake)
+        return;
+    wake(arg);
+    mutex_lock(&stream->lock);
+    stream->waking = false;
+    pthread_cond_broadcast(&stream->changed);
+    mutex_unlock(&stream->lock);
+}
+
+/* -- on the loop -- */
+
+static void stream_end(struct http_stream *stream, CURLcode result)
+{
+    if (!stream->attached)
+        return;
+    stream->attached = false;
+    curl_multi_remove_handle(stream->client->multi, stream->easy);
+    mutex_lock(&stream->lock);
+    stream->ended = true;
+    stream->result = result;
+    stream_signal_unlock(stream);
+    stream_unref(stream);
+}
+
+static void client_reap(struct http_client *client)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(client->multi, &left))) {
+        struct http_stream *stream;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &stream);
+        stream_end(stream, result);
+    }
+}
+
+static void client_socket_is_ready(void *arg, unsigned events);
+
+struct client_socket {
+    struct http_client *client;
+    curl_socket_t fd;
+    struct event_watcher *watcher;
+};
+
+static int client_watch(CURL *easy UNUSED, curl_socket_t fd, int what, void *self, void *assigned)
+{
+    struct http_client *client = self;
+    struct client_socket *socket = assigned;
+    if (what == CURL_POLL_REMOVE) {
+        if (socket)
+            event_watcher_free(socket->watcher);
+        free(socket);
+        return 0;
+    }
+    if (!socket) {
+        socket = xcalloc(1, sizeof(*socket));
+        *socket = (struct client_socket){client, fd, NULL};
+        socket->watcher = event_watcher_create(client->loop, fd, client_socket_is_ready, socket);
+        curl_multi_assign(client->multi, fd, socket);
+    }
+    event_watcher_set(socket->watcher, (what & CURL_POLL_IN ? EVENT_READ : 0) |
+                                           (what & CURL_POLL_OUT ? EVENT_WRITE : 0));
+    return 0;
+}
+
+static void client_socket_is_ready(void *arg, unsigned events)
+{
+    struct client_socket *socket = arg;
+    struct http_client *client = socket->client; /* the socket may go during the call */
+    int running, ready = (events & EVENT_READ ? CURL_CSELECT_IN : 0) |
+                         (events & EVENT_WRITE ? CURL_CSELECT_OUT : 0);
+    curl_multi_socket_action(client->multi, socket->fd, ready, &running);
+    client_reap(client);
+}
+
+static void client_time_is_up(void *arg)
+{
+    struct http_client *client = arg;
+    int running;
+    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    client_reap(client);
+}
+
+static int client_set_timer(CURLM *multi UNUSED, long timeout_ms, void *self)
+{
+    struct http_client *client = self;
+    if (timeout_ms < 0)
+        event_timer_stop(client->timer);
+    else
+        event_timer_start(client->timer, timeout_ms);
+    return 0;
+}
+
+static void client_open_multi(struct http_client *client)
+{
+    client->multi = curl_multi_init();
+    if (!client->multi)
+        bug("libcurl gives no multi handle");
+    client->timer = event_timer_create(client->loop, client_time_is_up, client);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, client_watch);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, client_set_timer);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)client->connections_max);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
+}
+
+static void stream_start(void *arg)
+{
+    struct http_stream *stream = arg;
+    struct http_client *client = stream->client;
+    if (!client->multi)
+        client_open_multi(client);
+    if (!context_ended(stream->ctx) &&
+        curl_multi_add_handle(client->multi, stream->easy) == CURLM_OK) {
+        stream->attached = true; /* takes over the reference of this task */
+        return;
+    }
+    mutex_lock(&stream->lock);
+    stream->ended = true;
+    stream->result = CURLE_ABORTED_BY_CALLBACK;
+    stream_signal_unlock(stream);
+    stream_unref(stream);
+}
+
+static void stream_resume(void *arg)
+{
+    struct http_stream *stream = arg;
+    mutex_lock(&stream->lock);
+    stream->paused = stream->resuming = false;
+    mutex_unlock(&stream->lock);
+    if (stream->attached) {
+        curl_easy_pause(stream->easy, CURLPAUSE_CONT); /* may bring bytes and pause again at once */
+        client_reap(stream->client);
+    }
+    stream_unref(stream);
+}
+
+static void stream_abort(void *arg)
+{
+    struct http_stream *stream = arg;
+    stream_end(stream, CURLE_ABORTED_BY_CALLBACK);
+    stream_unref(stream);
+}
+
+static void stream_context_ended(void *arg)
+{
+    stream_post(arg, stream_abort);
+}
+
+/* -- what libcurl brings, on the loop -- */
+
+static size_t stream_take_header(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_stream *stream = arg;
+    struct str line = {data, size * count};
+    size_t taken = line.len;
+    mutex_lock(&stream->lock);
+    if (!stream->headers_done && str_starts_with(line, STR("HTTP/")))
+        buf_clear(&stream->headers); /* of a redirect, or 100 Continue */
+    if (stream->headers.len + line.len > HEADERS_MAX)
+        taken = 0;
+    else if (!stream->headers_done) /* else a trailer: the reader may be looking at the headers */
+        buf_append_str(&stream->headers, line);
+    mutex_unlock(&stream->lock);
+    return taken;
+}
+
+/* The headers that precede the first byte of the body, or the end, are those of the answer. */
+static void stream_note_headers_locked(struct http_stream *stream) REQUIRES(stream->lock)
+{
+    long status = 0;
+    if (stream->headers_done)
+        return;
+    curl_easy_getinfo(stream->easy, CURLINFO_RESPONSE_CODE, &status);
+    stream->status = (int)status;
+    stream->headers_done = true;
+}
+
+static void ring_put_locked(struct http_stream *stream, const char *data, size_t len)
+    REQUIRES(stream->lock)
+{
+    size_t at = (stream->ring_start + stream->ring_len) % RING_SIZE;
+    size_t first = size_min(len, RING_SIZE - at);
+    memcpy(stream->ring + at, data, first);
+    memcpy(stream->ring, data + first, len - first);
+    stream->ring_len += len;
+}
+
+static size_t stream_take_body(char *data, size_t size, size_t count, void *arg)
+{
+    struct http_stream *stream = arg;
+    size_t len = size * count;
+    mutex_lock(&stream->lock);
+    stream_note_headers_locked(stream);
+    if (len > RING_SIZE - stream->ring_len) {
+        stream->paused = true;
+        stream_signal_unlock(stream);
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    ring_put_locked(stream, data, len);
+    stream_signal_unlock(stream);
+    return len;
+}
+
+/* -- the reader -- */
+
+static void stream_set_request(struct http_stream *stream,
+                               const struct http_client_request *request)
+{
+    CURL *easy = stream->easy;
+    for (size_t i = 0; i < request->header_count; i++) {
+        struct buf line = {0};
+        buf_printf(&line, "%.*s: %.*s%c", STR_ARG(request->headers[i].name),
+                   STR_ARG(request->headers[i].value), 0);
+        stream->request_headers = curl_slist_append(stream->request_headers, line.data);
+        buf_deinit(&line);
+    }
+    if (str_equal(request->method, STR("POST"))) {
+        stream->request_headers = curl_slist_append(stream->request_headers, "Expect:");
+        stream->request_body = str_dup(bytes_str(request->body));
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, stream->request_body);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+    }
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, stream->request_headers);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(request->connect_timeout_ms ? request->connect_timeout_ms
+                                                        : CONNECT_TIMEOUT_MS_DEFAULT));
+    char *url = str_dup(request->url);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    free(url);
+}
+
+static void stream_set_transfer(struct http_stream *stream)
+{
+    CURL *easy = stream->easy;
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     (long)CURL_HTTP_VERSION_1_1); /* a pause stops the socket only there */
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_READ_SIZE);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, stream->client->user_agent);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, stream->curl_error);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, stream);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, stream_take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, stream);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, stream_take_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, stream);
+}
+
+static struct error *stream_create(struct http_client *client, struct context *ctx,
+                                   const struct http_client_request *request,
+                                   struct http_stream **out)
+{
+    struct error *err = budget_charge(context_budget(ctx), RING_SIZE, "an HTTP response");
+    if (err)
+        return err;
+    struct http_stream *stream = xcalloc(1, sizeof(*stream));
+    size_t ring_size;
+    atomic_init(&stream->references, 1);
+    mutex_init(&stream->lock);
+    pthread_cond_init(&stream->changed, NULL);
+    stream->client = client;
+    stream->ring = page_pool_take(RING_SIZE, &ring_size);
+    stream->budget = context_budget(ctx);
+    stream->ctx = context_ref(ctx);
+    struct buf what = {0};
+    buf_printf(&what, "%.*s %.*s%c", STR_ARG(request->method), STR_ARG(request->url), 0);
+    stream->what = what.data;
+    stream->easy = curl_easy_init();
+    if (!stream->easy)
+        bug("libcurl gives no handle");
+    stream_set_transfer(stream);
+    stream_set_request(stream, request);
+    *out = stream;
+    return NULL;
+}
+
+/* Why the transfer ended; NULL for a whole answer. */
+static struct error *stream_result_locked(struct http_stream *stream) REQUIRES(stream->lock)
+{
+    if (stream->result == CURLE_OK)
+        return NULL;
+    struct error *err = context_error(stream->ctx);
+    if (err)
+        return error_wrap(err, "%s", stream->what);
+    const char *text =
+        stream->curl_error[0] ? stream->curl_error : curl_easy_strerror(stream->result);
+    bool callers_fault =
+        stream->result == CURLE_URL_MALFORMAT || stream->result == CURLE_UNSUPPORTED_PROTOCOL;
+    return error_create(callers_fault ? ERROR_INVALID : ERROR_UNAVAILABLE, "%s: %s", stream->what,
+                        text);
+}
+
+static struct error *stream_wait_for_headers(struct http_stream *stream, struct context *ctx)
+{
+    struct error *err = NULL;
+    mutex_lock(&stream->lock);
+    while (!err && !stream->headers_done && !stream->ended)
+        err = context_wait(ctx, &stream->changed, &stream->lock);
+    if (!err && !stream->headers_done)
+        err = stream_result_locked(stream);
+    if (!err)
+        stream_note_headers_locked(stream); /* an answer without a body */
+    mutex_unlock(&stream->lock);
+    return err;
+}
+
+struct error *http_stream_open(struct http_client *client, struct context *ctx,
+                               const struct http_client_request *request, struct http_stream **out)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct http_stream *stream;
+    pthread_once(&once, curl_start_once);
+    struct error *err = stream_create(client, ctx, request, &stream);
+    if (err)
+        return err;
+    stream_post(stream, stream_start);
+    stream->on_end = (struct context_hook){.fn = stream_context_ended, .arg = stream};
+    context_on_end(ctx, &stream->on_end);
+    err = stream_wait_for_headers(stream, ctx);
+    if (err) {
+        http_stream_free(stream);
+        return err;
+    }
+    *out = stream;
+    return NULL;
+}
+
+int http_stream_status(const struct http_stream *stream) NO_THREAD_SAFETY
+{
+    return stream->status; /* does not change any more */
+}
+
+struct str http_stream_header(const struct http_stream *stream, struct str name) NO_THREAD_SAFETY
+{
+    struct str rest = buf_str(&stream->headers), line, field, value;
+    while (rest.len) {
+        str_cut(rest, '\n', &line, &rest);
+        if (str_cut(line, ':', &field, &value) && str_equal_nocase(field, name))
+            return str_trim(value);
+    }
+    return STR("");
+}
+
+static size_t ring_get_locked(struct http_stream *stream, char *into, size_t size)
+    REQUIRES(stream->lock)
+{
+    size_t len = size_min(size, stream->ring_len);
+    size_t first = size_min(len, RING_SIZE - stream->ring_start);
+    memcpy(into, stream->ring + stream->ring_start, first);
+    memcpy(into + first, stream->ring, len - first);
+    stream->ring_start = (stream->ring_start + len) % RING_SIZE;
+    stream->ring_len -= len;
+    return len;
+}
+
+struct error *http_stream_read(struct http_stream *stream, struct context *ctx, void *into,
+                               size_t size, size_t *got)
+{
+    struct error *err = NULL;
+    *got = 0;
+    mutex_lock(&stream->lock);
+    while (!err && stream->ring_len == 0 && !stream->ended)
+        err = context_wait(ctx, &stream->changed, &stream->lock);
+    if (!err && stream->ring_len == 0)
+        err = stream_result_locked(stream);
+    if (!err)
+        *got = ring_get_locked(stream, into, size);
+    bool resume = stream->paused && !stream->resuming && stream->ring_len <= RING_SIZE / 2;
+    stream->resuming |= resume;
+    mutex_unlock(&stream->lock);
+    if (resume)
+        stream_post(stream, stream_resume);
+    return err;
+}
+
+bool http_stream_ready(struct http_stream *stream, void (*wake)(void *arg), void *arg)
+{
+    mutex_lock(&stream->lock);
+    bool ready = stream->ring_len > 0 || stream->ended;
+    if (!ready) {
+        stream->wake = wake;
+        stream->wake_arg = arg;
+    }
+    mutex_unlock(&stream->lock);
+    return ready;
+}
+
+void http_stream_free(struct http_stream *stream)
+{
+    if (!stream)
+        return;
+    context_off_end(stream->ctx, &stream->on_end);
+    mutex_lock(&stream->lock);
+    stream->wake = NULL;
+    while (stream->waking && !event_loop_is_current(stream->client->loop))
+        mutex_wait(&stream->lock, &stream->changed);
+    bool ended = stream->ended;
+    mutex_unlock(&stream->lock);
+    if (!ended)
+        stream_post(stream, stream_abort);
+    stream_unref(stream);
+}
+
+struct error *http_fetch(struct http_client *client, struct context *ctx,
+                         const struct http_client_request *request, int *status, struct buf *body)
+{
+    size_t limit = request->response_max ? request->response_max : RESPONSE_MAX_DEFAULT;
+    size_t start = body->len, got = 1;
+    struct http_stream *stream;
+    struct error *err = http_stream_open(client, ctx, request, &stream);
+    if (err)
+        return err;
+    while (!err && got > 0) {
+        char *room = buf_reserve(body, CURL_READ_SIZE / 4);
+        if (!room) {
+            err = buf_status(body);
+            break;
+        }
+        err = http_stream_read(stream, ctx, room, CURL_READ_SIZE / 4, &got);
+        body->len += got;
+        if (!err && body->len - start > limit)
+            err = error_create(ERROR_LIMIT, "%s: the response is longer than %zu bytes",
+                               stream->what, limit);
+    }
+    *status = http_stream_status(stream);
+    http_stream_free(stream);
+    return err;
+}
+
+/* -- end of a client -- */
+
+struct client_end {
+    struct http_client *client;
+    struct mutex lock;
+    pthread_cond_t done_changed;
+    bool done;
+};
+
+static void client_close(void *arg)
+{
+    struct client_end *end = arg;
+    struct http_client *client = end->client;
+    if (client->multi) {
+        curl_multi_cleanup(client->multi);
+        event_timer_free(client->timer);
+    }
+    mutex_lock(&end->lock);
+    end->done = true;
+    pthread_cond_signal(&end->done_changed);
+    mutex_unlock(&end->lock);
+}
+
+void http_client_free(struct http_client *client)
+{
+    if (!client)
+        return;
+    struct client_end end = {
+        .client = client, .lock = MUTEX_INIT, .done_changed = PTHREAD_COND_INITIALIZER};
+    event_loop_post(client->loop, client_close, &end);
+    mutex_lock(&end.lock);
+    while (!end.done)
+        mutex_wait(&end.lock, &end.done_changed);
+    mutex_unlock(&end.lock);
+    free(client->user_agent);
+    free(client);
+}
