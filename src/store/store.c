@@ -1,7 +1,5 @@
 #include "store/store.h"
 
-#include <string.h>
-
 void store_describe(struct store *store, struct store_info *out)
 {
     struct arena *arena = out->arena;
@@ -36,14 +34,6 @@ void store_free(struct store *store)
 {
     if (store)
         store->ops->free(store);
-}
-
-static struct str_list str_list_copy(struct arena *arena, struct str_list list)
-{
-    struct str_list copy = {arena_array(arena, list.count, sizeof(*copy.items)), list.count};
-    for (size_t i = 0; i < list.count; i++)
-        copy.items[i] = arena_str(arena, list.items[i]);
-    return copy;
 }
 
 static struct error *matchers_copy(struct arena *arena, const struct matcher *matchers,

@@ -9,19 +9,13 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
-#include "base/vec.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "store/series_set.h"
+#include "store/str_list.h"
 
 struct context;
 struct store;
-
-/* Sorted, unique texts. Both the array and the texts live in the arena. */
-struct str_list {
-    struct str *items;
-    size_t count;
-};
 
 enum partial_response { PARTIAL_WARN, PARTIAL_ABORT }; /* numbers of the wire */
 
