@@ -83,27 +83,6 @@ static struct error *check_head(const struct chunk_data *data, const struct chun
     return NULL;
 }
 
-struct error *samples_reserve(struct arena *arena, size_t count, bool histograms,
-                              struct samples *out)
-{
-    *out = (struct samples){.count = 0};
-    if (count == 0)
-        return NULL;
-    if (count > SIZE_MAX / 64)
-        return error_create(ERROR_LIMIT, "series of %zu samples", count);
-    out->times = arena_try_alloc(arena, count * sizeof(*out->times));
-    out->values = out->times ? arena_try_alloc(arena, count * sizeof(*out->values)) : NULL;
-    if (!out->values)
-        return arena_status(arena);
-    if (!histograms)
-        return NULL;
-    out->histograms = arena_try_alloc(arena, count * sizeof(*out->histograms));
-    if (!out->histograms)
-        return arena_status(arena);
-    memset(out->histograms, 0, count * sizeof(*out->histograms));
-    return NULL;
-}
-
 struct error *chunk_append(const struct chunk_data *data, struct arena *arena, struct samples *into)
 {
     const struct chunk_codec *codec;

@@ -60,10 +60,6 @@ size_t chunk_sample_count(const struct chunk_data *data);
 MUST_CHECK struct error *chunk_decode(const struct chunk_data *data, int64_t min, int64_t max,
                                       struct arena *arena, struct samples *out);
 
-/* Room for `count` samples in empty columns in the arena, with a column of histograms when asked
- * for; ERROR_LIMIT. */
-MUST_CHECK struct error *samples_reserve(struct arena *arena, size_t count, bool histograms,
-                                         struct samples *out);
 /* Decodes behind what `into` has; there must be room for chunk_sample_count() more, and for
  * histograms when it is a chunk of these. Nothing is added when it fails. */
 MUST_CHECK struct error *chunk_append(const struct chunk_data *data, struct arena *arena,

@@ -23,7 +23,19 @@ struct samples {
 };
 
 enum dedup { DEDUP_OFF, DEDUP_PENALTY, DEDUP_CHAIN };
-enum aggr_read { READ_RAW, READ_COUNT, READ_SUM, READ_MIN, READ_MAX, READ_AVERAGE, READ_COUNTER };
+
+/* Which aggregate of downsampled chunks is read; raw chunks are read in any case. */
+enum aggr_read {
+    READ_RAW, /* ERROR_CORRUPT on downsampled chunks */
+    READ_COUNT,
+    READ_SUM,
+    READ_MIN,
+    READ_MAX,
+    READ_AVERAGE, /* sum / count */
+    READ_COUNTER, /* for rate, increase, irate: counter resets are taken out where they must be */
+    READ_COUNTER_UNLIFTED, /* for xrate, xincrease: the same, but dedup does not lift lanes */
+    READ_RESETS,           /* for resets: taken out of downsampled lanes only, no lifting */
+};
 
 struct sample_rules {
     enum dedup dedup;
@@ -39,3 +51,16 @@ MUST_CHECK struct error *samples_read(const struct chunk_list *chunks,
 
 #define STALE_NAN_BITS 0x7ff0000000000002u
 bool sample_is_stale(double value);
+
+/* Room for `count` samples in empty columns in the arena, with a column of histograms when asked
+ * for; ERROR_LIMIT. */
+MUST_CHECK struct error *samples_reserve(struct arena *arena, size_t count, bool histograms,
+                                         struct samples *out);
+/* Thanos's deduplication of two replicas: goes on with one of them until it has a gap, the other is
+ * held back by a penalty of twice the last interval. Columns of the result lie in the arena.
+ * ERROR_LIMIT. */
+MUST_CHECK struct error *samples_penalty(const struct samples *a, const struct samples *b,
+                                         struct arena *arena, struct samples *out);
+
+/* A series may have that many chunks at one time; more are ERROR_LIMIT. */
+enum { SAMPLES_LANES_MAX = 1000 };

@@ -167,6 +167,20 @@ void histogram_scale(struct histogram *histogram, double factor)
         histogram->negative.buckets[i] *= factor;
 }
 
+void histogram_divide(struct histogram *histogram, double divisor)
+{
+    const struct histogram_side none = {0};
+    histogram->zero_count /= divisor;
+    histogram->count /= divisor;
+    histogram->sum /= divisor;
+    if (divisor == 0)
+        histogram->positive = histogram->negative = none;
+    for (size_t i = 0; i < histogram->positive.bucket_count; i++)
+        histogram->positive.buckets[i] /= divisor;
+    for (size_t i = 0; i < histogram->negative.bucket_count; i++)
+        histogram->negative.buckets[i] /= divisor;
+}
+
 /* Upper bounds included: bucket i of 2^n narrow ones ends where bucket ceil(i / 2^n) ends. */
 static int64_t wider_index(int64_t index, int shift)
 {

@@ -66,6 +66,8 @@ bool histogram_spans_equal(const struct histogram_span *a, size_t a_count,
 MUST_CHECK struct error *histogram_check(const struct histogram *histogram);
 /* Multiplies all counts and the sum, in place. */
 void histogram_scale(struct histogram *histogram, double factor);
+/* Divides them; by zero, no buckets are left. */
+void histogram_divide(struct histogram *histogram, double divisor);
 /* Merges buckets in place until the schema is `schema`, which must be lower and exponential. */
 void histogram_reduce(struct histogram *histogram, int32_t schema, struct arena *arena);
 

@@ -1,0 +1,305 @@
+/* Deduplication of lanes, as Thanos does it.
+ *
+ * Penalty: D(D(lane 0, lane 1), lane 2) ... Each D has two inputs, both at their next sample, and
+ * goes on with the one that is earlier (the first on a tie). The other one may only come back with
+ * a sample more than twice the last interval behind the last time (5 s before there is one): it
+ * wins when the chosen one has a gap. So replicas are not mixed, which would double the rate of
+ * samples.
+ *
+ *     lane 0 --a\
+ *                D0 --a\
+ *     lane 1 --b/       D1 -> result
+ *     lane 2 ---------b/
+ *
+ * The fold cannot be done pair by pair where counters are lifted: a switch in an outer D raises the
+ * lanes below it from there on. So all D are stepped together, the outermost one pulls. */
+#include "chunk/dedup.h"
+
+#include "base/loser_tree.h"
+#include "model/histogram.h"
+
+enum { FIRST_PENALTY_MS = 5000 }; /* before an interval is known */
+
+struct fold_lane {
+    const int64_t *times;
+    const double *values;
+    struct histogram *const *histograms;
+    size_t at, count; /* at == count: ended */
+    double offset;    /* added to counters */
+};
+
+/* D number i: input b is lane i + 1, input a is D number i - 1, of the first one lane 0. */
+struct fold_node {
+    int64_t last_time; /* INT64_MIN: none yet */
+    int64_t penalty_a, penalty_b;
+    bool use_a, ended_a, ended_b;
+};
+
+struct fold {
+    struct fold_lane *lanes;
+    struct fold_node *nodes;
+    bool lift;
+};
+
+/* ---- what an input shows ---- */
+
+/* The lane that a D (or, for -1, lane 0 itself) stands on. */
+static size_t shown_lane(const struct fold *fold, ptrdiff_t node)
+{
+    while (node >= 0 && fold->nodes[node].use_a)
+        node--;
+    return (size_t)(node + 1);
+}
+
+static bool lane_is_float(const struct fold_lane *lane)
+{
+    return !lane->histograms || !lane->histograms[lane->at];
+}
+
+static double lane_value(const struct fold_lane *lane)
+{
+    return lane->values[lane->at] + lane->offset;
+}
+
+static int64_t lane_time(const struct fold_lane *lane)
+{
+    return lane->times[lane->at];
+}
+
+/* ---- steps ---- */
+
+static bool lane_seek(struct fold_lane *lane, int64_t time)
+{
+    while (lane->at < lane->count && lane->times[lane->at] < time)
+        lane->at++;
+    return lane->at < lane->count;
+}
+
+static bool node_next(struct fold *fold, size_t at);
+
+/* Moves input a of a D to `time` or later; false at its end. */
+static bool seek_a(struct fold *fold, size_t at, int64_t time)
+{
+    if (at == 0)
+        return lane_seek(&fold->lanes[0], time);
+    /* step by step: an inner D must not miss gaps */
+    while (lane_time(&fold->lanes[shown_lane(fold, (ptrdiff_t)at - 1)]) < time)
+        if (!node_next(fold, at - 1))
+            return false;
+    return true;
+}
+
+static int64_t seek_time(const struct fold_node *node, int64_t penalty)
+{
+    return int64_add_saturating(int64_add_saturating(node->last_time, 1), penalty);
+}
+
+static int64_t new_penalty(const struct fold_node *node, int64_t time)
+{
+    if (node->last_time == INT64_MIN)
+        return FIRST_PENALTY_MS;
+    int64_t interval = int64_sub_saturating(time, node->last_time);
+    return int64_add_saturating(interval, interval);
+}
+
+/* Raises what lies below an input to the last value. */
+static void lift_lane(struct fold_lane *lane, double last)
+{
+    if (lane->at < lane->count && lane_is_float(lane) && last > lane_value(lane))
+        lane->offset += last - lane_value(lane);
+}
+
+static void lift_node(struct fold *fold, size_t at, double last)
+{
+    const struct fold_node *node = &fold->nodes[at];
+    struct fold_lane *b = &fold->lanes[at + 1];
+    if (!node->ended_a) {
+        if (at == 0)
+            lift_lane(&fold->lanes[0], last);
+        else if (lane_is_float(&fold->lanes[shown_lane(fold, (ptrdiff_t)at - 1)]))
+            lift_node(fold, at - 1, last);
+    }
+    if (!node->ended_b)
+        lift_lane(b, last);
+}
+
+static bool node_choose(struct fold *fold, size_t at)
+{
+    struct fold_node *node = &fold->nodes[at];
+    node->ended_a = node->ended_a || !seek_a(fold, at, seek_time(node, node->penalty_a));
+    node->ended_b =
+        node->ended_b || !lane_seek(&fold->lanes[at + 1], seek_time(node, node->penalty_b));
+    if (node->ended_a && node->ended_b) {
+        node->use_a = false;
+        return false;
+    }
+    int64_t time_a = 0, time_b = 0;
+    if (!node->ended_a)
+        time_a = lane_time(&fold->lanes[shown_lane(fold, (ptrdiff_t)at - 1)]);
+    if (!node->ended_b)
+        time_b = lane_time(&fold->lanes[at + 1]);
+    node->use_a = node->ended_b || (!node->ended_a && time_a <= time_b);
+    int64_t time = node->use_a ? time_a : time_b;
+    if (!node->ended_a && !node->ended_b)
+        *(node->use_a ? &node->penalty_b : &node->penalty_a) = new_penalty(node, time);
+    *(node->use_a ? &node->penalty_a : &node->penalty_b) = 0;
+    node->last_time = time;
+    return true;
+}
+
+/* One step of a D; false at its end. */
+static bool node_next(struct fold *fold, size_t at)
+{
+    struct fold_node *node = &fold->nodes[at];
+    if (node->last_time == INT64_MAX)
+        return false; /* nothing can come behind it */
+    if (!fold->lift)
+        return node_choose(fold, at);
+    /* Before the first step the last value is that of input a, though it was not given out. */
+    bool used_a = node->use_a, was_float = false;
+    double last = 0;
+    if (!(used_a ? node->ended_a : node->ended_b)) {
+        const struct fold_lane *shown = &fold->lanes[shown_lane(fold, (ptrdiff_t)at)];
+        was_float = lane_is_float(shown);
+        last = lane_value(shown);
+    }
+    bool more = node_choose(fold, at);
+    if (was_float && node->use_a != used_a)
+        lift_node(fold, at, last);
+    return more;
+}
+
+/* ---- the whole ---- */
+
+static size_t count_all(const struct samples *lanes, size_t count, bool *histograms)
+{
+    size_t total = 0;
+    *histograms = false;
+    for (size_t i = 0; i < count; i++) {
+        total += lanes[i].count;
+        *histograms = *histograms || lanes[i].histograms;
+    }
+    return total;
+}
+
+static struct fold fold_create(const struct samples *lanes, size_t count, bool lift,
+                               struct arena *arena)
+{
+    struct fold fold = {
+        .lanes = arena_array(arena, count, sizeof(*fold.lanes)),
+        .nodes = arena_array(arena, count - 1, sizeof(*fold.nodes)),
+        .lift = lift,
+    };
+    for (size_t i = 0; i < count; i++)
+        fold.lanes[i] = (struct fold_lane){
+            .times = lanes[i].times,
+            .values = lanes[i].values,
+            .histograms = lanes[i].histograms,
+            .count = lanes[i].count,
+        };
+    for (size_t i = 0; i + 1 < count; i++) {
+        fold.nodes[i] = (struct fold_node){.last_time = INT64_MIN, .use_a = true};
+        fold.nodes[i].ended_a = i == 0 ? lanes[0].count == 0 : !node_next(&fold, i - 1);
+        fold.nodes[i].ended_b = lanes[i + 1].count == 0;
+    }
+    return fold;
+}
+
+struct error *dedup_penalty(const struct samples *lanes, size_t count, bool lift,
+                            struct arena *arena, struct samples *out)
+{
+    bool histograms;
+    *out = lanes[0];
+    if (count == 1)
+        return NULL;
+    size_t total = count_all(lanes, count, &histograms);
+    struct error *err = samples_reserve(arena, total, histograms, out);
+    if (err)
+        return err;
+    struct fold fold = fold_create(lanes, count, lift, arena);
+    while (node_next(&fold, count - 2)) {
+        const struct fold_lane *lane = &fold.lanes[shown_lane(&fold, (ptrdiff_t)count - 2)];
+        out->times[out->count] = lane->times[lane->at];
+        out->values[out->count] = lift ? lane_value(lane) : lane->values[lane->at];
+        if (lane->histograms && lane->histograms[lane->at]) {
+            out->values[out->count] = lane->values[lane->at];
+            out->histograms[out->count] = lane->histograms[lane->at];
+        }
+        out->count++;
+    }
+    return NULL;
+}
+
+struct error *samples_penalty(const struct samples *a, const struct samples *b, struct arena *arena,
+                              struct samples *out)
+{
+    struct samples lanes[] = {*a, *b};
+    return dedup_penalty(lanes, 2, false, arena, out);
+}
+
+/* ---- chain ---- */
+
+struct chain {
+    const struct samples *lanes;
+    size_t *at;
+};
+
+static bool chain_less(void *self, size_t a, size_t b)
+{
+    const struct chain *chain = self;
+    bool ended_a = chain->at[a] == chain->lanes[a].count;
+    bool ended_b = chain->at[b] == chain->lanes[b].count;
+    if (ended_a || ended_b)
+        return !ended_a && ended_b;
+    return chain->lanes[a].times[chain->at[a]] < chain->lanes[b].times[chain->at[b]];
+}
+
+/* Nothing is known about resets between samples of different lanes. */
+static struct histogram *forget_reset(struct histogram *histogram, struct arena *arena)
+{
+    if (histogram->reset == HISTOGRAM_GAUGE || histogram->reset == HISTOGRAM_RESET_UNKNOWN)
+        return histogram;
+    struct histogram *copy = arena_alloc(arena, sizeof(*copy));
+    *copy = *histogram;
+    copy->reset = HISTOGRAM_RESET_UNKNOWN;
+    return copy;
+}
+
+static void chain_take(const struct samples *lane, size_t at, bool changed, struct arena *arena,
+                       struct samples *out)
+{
+    out->times[out->count] = lane->times[at];
+    out->values[out->count] = lane->values[at];
+    if (lane->histograms && lane->histograms[at])
+        out->histograms[out->count] =
+            changed ? forget_reset(lane->histograms[at], arena) : lane->histograms[at];
+    out->count++;
+}
+
+struct error *dedup_chain(const struct samples *lanes, size_t count, struct arena *arena,
+                          struct samples *out)
+{
+    bool histograms;
+    size_t total = count_all(lanes, count, &histograms);
+    struct error *err = samples_reserve(arena, total, histograms, out);
+    if (err)
+        return err;
+    struct chain chain = {lanes, arena_zalloc(arena, count * sizeof(*chain.at))};
+    struct loser_tree tree;
+    size_t last_lane = count;
+    loser_tree_init(&tree, count, chain_less, &chain);
+    for (;;) {
+        size_t winner = loser_tree_winner(&tree);
+        size_t at = chain.at[winner];
+        if (at == lanes[winner].count)
+            break;
+        if (out->count == 0 || lanes[winner].times[at] > out->times[out->count - 1]) {
+            chain_take(&lanes[winner], at, winner != last_lane, arena, out);
+            last_lane = winner;
+        }
+        chain.at[winner]++;
+        loser_tree_replay(&tree);
+    }
+    loser_tree_deinit(&tree);
+    return NULL;
+}
