@@ -32,8 +32,9 @@ enum plan_kind {
     PLAN_MERGE_ROWS,
 };
 
-/* Samples of stored series: an instant vector (range_ms 0) or the windows of a range vector, which
- * only a PLAN_CALL of a FUNCTION_WINDOWS or absent_over_time, or the root, has below it.
+/* Samples of stored series: an instant vector, or, when the node is of type VALUE_MATRIX, the
+ * windows of a range vector, which only a PLAN_CALL of a FUNCTION_WINDOWS or absent_over_time, or
+ * the root, has below it.
  *
  * With r = (has_at ? at_ms : step's time) - offset_ms: an instant selector reads the last sample in
  * (r - lookback_ms, r], a range selector all in (r - range_ms, r]; anchored and smoothed selectors
@@ -45,13 +46,12 @@ struct plan_selector {
     bool has_at;
     int64_t at_ms;
     enum extended_range extended;
-    bool read_times; /* argument of timestamp(): values are the samples' times in seconds */
-    bool is_counter; /* resets are to be taken out over all lanes (chunk/samples.h READ_COUNTER) */
+    bool read_times;     /* argument of timestamp(): values are the samples' times in seconds */
     bool skip_buckets;   /* only count and sum of histograms are looked at */
     enum aggr_read read; /* of downsampled data */
     unsigned aggrs;      /* AGGR_BIT()s to ask for */
     int64_t max_resolution_ms;
-    int64_t select_min_ms, select_max_ms; /* inclusive: all samples it can read */
+    int64_t select_min_ms, select_max_ms; /* inclusive: what to ask the store for */
     struct select_hints hints;            /* for the store */
     size_t index;                         /* in plan.selectors */
 };
@@ -60,7 +60,7 @@ struct plan_selector {
  * grid are the sample times. */
 struct plan_subquery {
     struct plan_node *input;
-    int64_t range_ms, offset_ms;
+    int64_t range_ms, step_ms, offset_ms;
     bool has_at;
     int64_t at_ms;
 };
@@ -105,14 +105,22 @@ struct plan_node {
     enum value_type type;
     struct position position;
     const struct step_grid *grid;
+    bool is_step_invariant; /* the same at each step */
+    bool reads_data;        /* there is a selector in it */
 
     /* Properties of the result's rows, for vectors. */
-    bool is_unique;  /* no two rows have the same labels */
-    bool is_sorted;  /* rows come in labels_compare() order of their labels, dropped names still
-                        in place */
-    bool drops_name; /* rows have drop_name set */
-    bool name_is_constant; /* all rows have the same __name__ (or all have none) */
+    bool is_unique;  /* no two rows have the same labels (without those that drop_name takes away,
+                        unless names are removed late). Where it is not known, a PLAN_MERGE_ROWS
+                        follows; only below an aggregation rows may stay that never meet in a step */
+    bool is_sorted;  /* rows come in labels_compare() order of their labels, dropped names still in
+                        place */
+    bool drops_name; /* all rows have drop_name set */
+    bool name_is_constant; /* all rows have the same __name__, or all have none */
+    bool has_only_labels;  /* rows have no labels but only_labels, which are sorted */
     bool may_have_histograms;
+    struct str constant_name; /* when it is constant: empty for none */
+    const struct str *only_labels;
+    size_t only_label_count;
 
     union {
         double number;
@@ -153,5 +161,5 @@ struct plan {
 MUST_CHECK struct error *plan_create(const struct expr *expr, const struct plan_params *params,
                                      struct arena *arena, struct plan *out);
 
-/* The tree as indented text, one node a line. */
+/* The tree as indented text, one node a line. For people and tests. */
 void plan_explain(const struct plan *plan, struct buf *out);
