@@ -34,6 +34,15 @@ struct error *step_batch_add_histograms(struct step_batch *batch, struct arena *
     return NULL;
 }
 
+void step_batch_clear_row(struct step_batch *batch, size_t row)
+{
+    memset(step_batch_present(batch, row), 0, step_grid_words(batch->grid) * sizeof(uint64_t));
+    batch->first[row] = batch->last[row] = 0;
+    if (batch->histograms)
+        memset(step_batch_histograms(batch, row), 0,
+               batch->grid->count * sizeof(struct histogram *));
+}
+
 void step_batch_trim_row(struct step_batch *batch, size_t row)
 {
     const uint64_t *present = step_batch_present(batch, row);
@@ -56,6 +65,33 @@ size_t step_batch_row_points(const struct step_batch *batch, size_t row)
     for (size_t i = batch->first[row] / 64; i * 64 < batch->last[row]; i++)
         points += (size_t)__builtin_popcountll(present[i]);
     return points;
+}
+
+bool step_batch_has_histograms(const struct step_batch *batch)
+{
+    for (size_t row = 0; batch->histograms && row < batch->row_count; row++) {
+        struct histogram **histograms = step_batch_histograms(batch, row);
+        for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
+            if (histograms[step] && step_bit_get(step_batch_present(batch, row), step))
+                return true;
+        }
+    }
+    return false;
+}
+
+void step_batch_drop_histograms(struct step_batch *batch)
+{
+    if (!batch->histograms)
+        return;
+    for (size_t row = 0; row < batch->row_count; row++) {
+        struct histogram **histograms = step_batch_histograms(batch, row);
+        for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
+            if (histograms[step])
+                step_bit_clear(step_batch_present(batch, row), step);
+        }
+        step_batch_trim_row(batch, row);
+    }
+    batch->histograms = NULL;
 }
 
 void step_batch_move_row(struct step_batch *batch, size_t from, size_t to)

@@ -81,9 +81,15 @@ MUST_CHECK struct error *step_batch_create(struct arena *arena, const struct ste
                                            size_t rows, struct step_batch **out);
 /* Makes room for histograms (all NULL) if there is none yet. */
 MUST_CHECK struct error *step_batch_add_histograms(struct step_batch *batch, struct arena *arena);
+/* No step is present any more. */
+void step_batch_clear_row(struct step_batch *batch, size_t row);
 /* Sets first and last from the bitmap. */
 void step_batch_trim_row(struct step_batch *batch, size_t row);
 size_t step_batch_row_points(const struct step_batch *batch, size_t row);
+/* Whether a present step is a histogram. */
+bool step_batch_has_histograms(const struct step_batch *batch);
+/* Takes out the steps that are histograms: the batch holds floats only. */
+void step_batch_drop_histograms(struct step_batch *batch);
 /* Overwrites row `to` (<= from). */
 void step_batch_move_row(struct step_batch *batch, size_t from, size_t to);
 void step_batch_drop_empty_rows(struct step_batch *batch);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/histogram.h"
 #include "promql/kahan.h"
 #include "promql/quantile.h"
 
@@ -672,8 +673,12 @@ static struct error *mixed_changes(struct mixed_row *mixed, size_t from, size_t 
     *out = 0;
     for (size_t i = from + 1; i < to; i++) {
         bool before = samples->histograms[i - 1] != NULL, now = samples->histograms[i] != NULL;
-        if (before && now)
+        if (before && now && !is_changes)
             return histograms_unsupported(mixed->pass->spec);
+        if (before && now) {
+            *out += !histogram_equal(samples->histograms[i - 1], samples->histograms[i]);
+            continue;
+        }
         double last = samples->values[i - 1], value = samples->values[i];
         if (before != now || (is_changes ? is_change(last, value) : value < last))
             *out += 1;
@@ -793,10 +798,10 @@ static uint32_t *split_floats(struct pass *pass, const struct samples *samples)
 }
 
 static struct error *mixed_run(struct pass *pass, const struct window_function *function,
-                               const struct samples *samples, struct step_batch *batch, size_t row,
-                               struct window_notes *notes)
+                               const struct samples *samples, struct arena *arena,
+                               struct step_batch *batch, size_t row, struct window_notes *notes)
 {
-    struct error *err = step_batch_add_histograms(batch, pass->arena);
+    struct error *err = step_batch_add_histograms(batch, arena);
     if (err)
         return err;
     struct mixed_row mixed = {pass,  function, samples, split_floats(pass, samples),
@@ -805,6 +810,7 @@ static struct error *mixed_run(struct pass *pass, const struct window_function *
         function->begin(pass);
     double *out = step_batch_values(batch, row);
     uint64_t *present = step_batch_present(batch, row);
+    step_batch_clear_row(batch, row);
     struct bounds bounds = {0};
     for (size_t step = 0; step < pass->grid->count && !err; step++) {
         bool has = false;
@@ -838,6 +844,7 @@ static struct error *instant_run(const struct window_spec *spec, const struct sa
     struct error *err = has_histograms ? step_batch_add_histograms(batch, arena) : NULL;
     if (err)
         return err;
+    step_batch_clear_row(batch, row);
     struct histogram **histograms = has_histograms ? step_batch_histograms(batch, row) : NULL;
     double *out = step_batch_values(batch, row);
     uint64_t *present = step_batch_present(batch, row);
@@ -921,8 +928,8 @@ static struct error *check_params(const struct window_spec *spec, const struct s
 }
 
 struct error *window_run(const struct window_spec *spec, struct samples *samples,
-                         struct arena *arena, struct step_batch *batch, size_t row,
-                         struct window_notes *notes)
+                         struct arena *scratch, struct arena *arena, struct step_batch *batch,
+                         size_t row, struct window_notes *notes)
 {
     struct error *err = NULL;
     if (spec->range_ms == 0) {
@@ -943,15 +950,16 @@ struct error *window_run(const struct window_spec *spec, struct samples *samples
     struct pass pass = {
         .spec = spec,
         .grid = batch->grid,
-        .arena = arena,
+        .arena = scratch,
         .times = samples->times,
         .values = samples->values,
         .count = samples->count,
         .range_seconds = seconds_of(spec->range_ms),
     };
     if (has_histograms(samples)) {
-        err = mixed_run(&pass, function, samples, batch, row, notes);
+        err = mixed_run(&pass, function, samples, arena, batch, row, notes);
     } else {
+        step_batch_clear_row(batch, row);
         if (function->begin)
             function->begin(&pass);
         function->each(&pass, step_batch_values(batch, row), step_batch_present(batch, row), notes);

@@ -38,11 +38,12 @@ struct window_notes {
 };
 
 /* Fills a row of the batch (values, present, first, last; histograms when there are any) from the
- * samples, whose columns it may change. Scratch memory comes from the arena, which is also the
- * batch's. Fails with ERROR_QUERY where histograms meet a function that does not know them, and for
- * parameters that a function refuses. */
+ * samples, whose columns it may change. arena: the batch's; scratch: for memory of the call alone.
+ * A result that is a histogram is the sample's own. Fails with ERROR_QUERY where histograms meet a
+ * function that does not know them, and for parameters that a function refuses. */
 MUST_CHECK struct error *window_run(const struct window_spec *spec, struct samples *samples,
-                                    struct arena *arena, struct step_batch *batch, size_t row,
+                                    struct arena *scratch, struct arena *arena,
+                                    struct step_batch *batch, size_t row,
                                     struct window_notes *notes);
 
 /* True for the functions that window_run() computes. */
