@@ -22,8 +22,8 @@ struct engine_config {
     int64_t lookback_ms;      /* default, 0: 5 min */
     int64_t subquery_step_ms; /* default of [1h:], 0: 1 min */
     size_t samples_max;       /* result and held samples, 0: 50,000,000 */
-    bool experimental_functions, delayed_name_removal,
-        duration_expressions; /* feature flags of Prometheus */
+    bool experimental_functions, delayed_name_removal, fill_modifiers; /* feature flags of
+                                                                          Prometheus */
 };
 
 struct engine *engine_create(const struct engine_config *config);
@@ -38,8 +38,8 @@ struct engine_query {
     enum dedup dedup;
     struct str_list replica_labels; /* sorted; dropped when dedup is on */
     enum partial_response partial;
-    const struct str_list
-        *store_matches; /* storeMatch[] selectors, passed to the store; NULL: none */
+    const struct store_match *store_matches; /* storeMatch[] selectors, passed to the store */
+    size_t store_match_count;
     struct shard shard;
 };
 

@@ -1,0 +1,297 @@
+#include "promql/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "promql/execution.h"
+#include "promql/operator/operator.h"
+#include "promql/operator/source.h"
+#include "promql/parse.h"
+#include "promql/plan.h"
+#include "promql/result.h"
+#include "promql/row_store.h"
+#include "runtime/context.h"
+
+enum {
+    LOOKBACK_DEFAULT_MS = 5 * 60 * 1000,
+    SUBQUERY_STEP_DEFAULT_MS = 60 * 1000,
+    SAMPLES_MAX_DEFAULT = 50 * 1000 * 1000,
+};
+
+struct engine {
+    struct engine_config config;
+};
+
+struct engine *engine_create(const struct engine_config *config)
+{
+    struct engine *engine = xcalloc(1, sizeof(*engine));
+    engine->config = *config;
+    if (engine->config.lookback_ms == 0)
+        engine->config.lookback_ms = LOOKBACK_DEFAULT_MS;
+    if (engine->config.subquery_step_ms == 0)
+        engine->config.subquery_step_ms = SUBQUERY_STEP_DEFAULT_MS;
+    if (engine->config.samples_max == 0)
+        engine->config.samples_max = SAMPLES_MAX_DEFAULT;
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    free(engine);
+}
+
+/* ---- the text becomes a plan ---- */
+
+static struct error *check_type(const struct engine_query *query, const struct expr *expr)
+{
+    enum value_type type = expr_type(expr);
+    if (query->instant || type == VALUE_SCALAR || type == VALUE_VECTOR)
+        return NULL;
+    return error_create(ERROR_INVALID,
+                        "invalid expression type \"%s\" for range query, must be Scalar or "
+                        "instant Vector",
+                        value_type_name(type));
+}
+
+static struct error *make_plan(const struct engine *engine, const struct engine_query *query,
+                               struct arena *arena, struct plan *plan)
+{
+    const struct engine_config *config = &engine->config;
+    struct parse_options options = {
+        .experimental_functions = config->experimental_functions,
+        .fill_modifiers = config->fill_modifiers,
+    };
+    struct plan_params params = {
+        .text = query->text,
+        .start_ms = query->start_ms,
+        .end_ms = query->instant ? query->start_ms : query->end_ms,
+        .step_ms = query->instant ? 0 : query->step_ms,
+        .lookback_ms = query->lookback_ms > 0 ? query->lookback_ms : config->lookback_ms,
+        .subquery_step_ms = config->subquery_step_ms,
+        .max_resolution_ms = query->max_resolution_ms,
+        .delayed_name_removal = config->delayed_name_removal,
+    };
+    struct expr *expr;
+    struct error *err = promql_parse(query->text, &options, arena, &expr);
+    if (!err)
+        err = check_type(query, expr);
+    if (!err)
+        err = plan_create(expr, &params, arena, plan);
+    return err ? err : arena_status(arena);
+}
+
+/* ---- the plan becomes a result ---- */
+
+static struct error *collect_rows(struct execution *execution, struct operator* root,
+                                  struct result_builder *builder)
+{
+    struct arena *arena = arena_create(execution->budget);
+    struct error *err = NULL;
+    while (!err) {
+        struct step_batch *batch;
+        err = operator_next(root, execution->ctx, arena, &batch);
+        if (err || !batch)
+            break;
+        err = result_add_batch(builder, batch, arena);
+        if (!err)
+            err = context_error(execution->ctx);
+        if (batch->histograms) { /* the result keeps this arena */
+            arena_unref(arena);
+            arena = arena_create(execution->budget);
+        } else {
+            arena_reset(arena);
+        }
+    }
+    arena_unref(arena);
+    return err;
+}
+
+static struct error *run_operators(struct execution *execution, const struct engine_query *query,
+                                   struct result_builder *builder)
+{
+    const struct plan_node *root = execution->plan->root;
+    struct operator* op;
+    struct error *err = operator_build(execution, root, &op);
+    if (err)
+        return err;
+    err = collect_rows(execution, op, builder);
+    operator_free(op);
+    if (err)
+        return err;
+    if (!query->instant)
+        return result_sort(builder);
+    return execution->delayed_names ? result_check_unique(builder) : NULL;
+}
+
+/* ---- range vectors as results: the samples themselves ---- */
+
+/* What of the columns is in (after, until], without stale markers. */
+static void cut_samples(struct samples *samples, int64_t after, int64_t until)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < samples->count; i++) {
+        if (samples->times[i] <= after || samples->times[i] > until ||
+            sample_is_stale(samples->values[i]))
+            continue;
+        samples->times[kept] = samples->times[i];
+        samples->values[kept] = samples->values[i];
+        if (samples->histograms)
+            samples->histograms[kept] = samples->histograms[i];
+        kept++;
+    }
+    samples->count = kept;
+}
+
+static struct error *read_slice(struct execution *execution, const struct slice *slice,
+                                struct result_builder *builder)
+{
+    const struct plan_selector *selector = &execution->plan->root->selector;
+    int64_t at = selector->has_at ? selector->at_ms : execution->plan->root->grid->start_ms;
+    int64_t until = int64_sub_saturating(at, selector->offset_ms);
+    struct sample_rules rules = source_rules(execution, selector);
+    struct error *err = context_error(execution->ctx);
+    for (size_t i = 0; i < slice->count && !err; i++) {
+        struct arena *scratch = arena_create(execution->budget);
+        struct samples samples;
+        err = samples_read(&slice->series[i].chunks, &rules, scratch, &samples);
+        if (!err) {
+            cut_samples(&samples, int64_sub_saturating(until, selector->range_ms), until);
+            atomic_fetch_add(&execution->samples_total, samples.count);
+        }
+        if (!err && samples.count > 0)
+            err = result_add_samples(builder, slice->series[i].labels, &samples, scratch);
+        arena_unref(scratch);
+    }
+    return err;
+}
+
+static struct error *run_matrix_selector(struct execution *execution,
+                                         struct result_builder *builder)
+{
+    struct source source;
+    if (execution->plan->root->selector.extended != RANGE_PLAIN)
+        return error_create(ERROR_QUERY, "anchored and smoothed selectors are not supported yet");
+    struct error *err = source_open(&source, execution, &execution->plan->root->selector);
+    while (!err) {
+        struct slice slice;
+        err = source_next(&source, step_batch_rows_max(builder->grid), &slice);
+        if (err || slice.count == 0)
+            break;
+        err = read_slice(execution, &slice, builder);
+        slice_deinit(&slice);
+    }
+    source_deinit(&source);
+    return err ? err : result_sort(builder);
+}
+
+/* The steps of the subquery's own grid are the samples. */
+static struct error *run_subquery(struct execution *execution, struct result_builder *builder)
+{
+    struct operator* op;
+    struct error *err = operator_build(execution, execution->plan->root->subquery.input, &op);
+    if (err)
+        return err;
+    err = collect_rows(execution, op, builder);
+    operator_free(op);
+    return err ? err : result_sort(builder);
+}
+
+static struct error *run_root(struct execution *execution, const struct engine_query *query,
+                              struct result_builder *builder)
+{
+    switch (execution->plan->root->kind) {
+    case PLAN_SUBQUERY:
+        return run_subquery(execution, builder);
+    case PLAN_SELECTOR:
+        if (execution->plan->root->selector.range_ms > 0)
+            return run_matrix_selector(execution, builder);
+        return run_operators(execution, query, builder);
+    default:
+        return run_operators(execution, query, builder);
+    }
+}
+
+static const struct step_grid *root_grid(const struct plan_node *root)
+{
+    return root->kind == PLAN_SUBQUERY ? root->subquery.input->grid : root->grid;
+}
+
+/* A query's own deadline and cancellation in Prometheus's words; errors of peers keep theirs. */
+static struct error *say_why_ended(struct error *err, struct context *ctx)
+{
+    enum error_kind kind = error_kind(err);
+    if ((kind != ERROR_TIMEOUT && kind != ERROR_CANCELLED) || !context_ended(ctx))
+        return err;
+    error_free(err);
+    struct error *reason = context_error(ctx);
+    bool is_timeout = error_kind(reason) == ERROR_TIMEOUT;
+    error_free(reason);
+    return error_create(is_timeout ? ERROR_TIMEOUT : ERROR_CANCELLED, "query %s in query execution",
+                        is_timeout ? "timed out" : "was canceled");
+}
+
+static struct error *run_plan(struct execution *execution, const struct engine_query *query,
+                              struct arena *arena, struct engine_result *out)
+{
+    const struct plan_node *root = execution->plan->root;
+    out->type = query->instant ? root->type : VALUE_MATRIX;
+    if (root->type == VALUE_STRING) {
+        out->string = arena_str(arena, root->string);
+        out->string_time_ms = query->start_ms;
+        return NULL;
+    }
+    struct result_builder builder;
+    result_init(&builder, execution, arena, root_grid(root));
+    struct error *err = run_root(execution, query, &builder);
+    if (!err)
+        result_finish(&builder, out);
+    result_deinit(&builder);
+    return err ? err : arena_status(arena);
+}
+
+static struct execution execution_of(const struct engine *engine, struct store *store,
+                                     struct context *ctx, const struct engine_query *query)
+{
+    struct execution execution = {
+        .store = store,
+        .ctx = ctx,
+        .compute = engine->config.compute,
+        .budget = context_budget(ctx),
+        .delayed_names = engine->config.delayed_name_removal,
+        .dedup = DEDUP_OFF,
+        .partial = query->partial,
+        .store_matches = query->store_matches,
+        .store_match_count = query->store_match_count,
+        .shard = query->shard,
+        .samples_max = engine->config.samples_max,
+    };
+    if (query->dedup != DEDUP_OFF && query->replica_labels.count > 0) {
+        execution.dedup = query->dedup;
+        execution.without_labels = query->replica_labels;
+    }
+    return execution;
+}
+
+struct error *engine_exec(struct engine *engine, struct store *store, struct context *ctx,
+                          const struct engine_query *query, struct arena *arena,
+                          struct engine_result *out)
+{
+    struct plan plan;
+    struct execution execution = execution_of(engine, store, ctx, query);
+    struct arena *plan_arena = arena_create(execution.budget);
+    *out = (struct engine_result){.arena = arena};
+    struct error *err = make_plan(engine, query, plan_arena, &plan);
+    if (!err) {
+        execution.plan = &plan;
+        execution.annotations = annotations_create(query->text);
+        err = run_plan(&execution, query, arena, out);
+        annotations_list(execution.annotations, ANNOTATION_WARNING, arena, &out->warnings);
+        annotations_list(execution.annotations, ANNOTATION_INFO, arena, &out->infos);
+        annotations_free(execution.annotations);
+    }
+    arena_unref(plan_arena);
+    out->samples_total = atomic_load(&execution.samples_total);
+    out->samples_peak = atomic_load(&execution.samples_peak);
+    return err ? say_why_ended(err, ctx) : NULL;
+}

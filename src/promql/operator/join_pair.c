@@ -1,0 +1,171 @@
+#include <string.h>
+
+#include "model/histogram.h"
+#include "promql/arithmetic.h"
+#include "promql/operator/binary.h"
+#include "promql/operator/join.h"
+
+/* The steps of both sides. */
+struct common {
+    size_t first, last;
+    const double *left, *right; /* [0] is step `first` */
+};
+
+static struct common common_of(const struct join *join, const struct join_side *many,
+                               const struct join_side *one)
+{
+    struct common common = {size_max(many->first, one->first), size_min(many->last, one->last),
+                            NULL, NULL};
+    const double *of_many = many->values + (common.first - many->first);
+    const double *of_one = one->values + (common.first - one->first);
+    common.left = join->many_is_left ? of_many : of_one;
+    common.right = join->many_is_left ? of_one : of_many;
+    return common;
+}
+
+/* Copies the computed values of the steps in bits. */
+static void place(const struct join *join, const struct common *common, const double *values,
+                  struct step_batch *batch, size_t row)
+{
+    double *out = step_batch_values(batch, row);
+    uint64_t *present = step_batch_present(batch, row);
+    bool is_empty = batch->first[row] == batch->last[row];
+    if (is_empty)
+        memcpy(out + common->first, values, (common->last - common->first) * sizeof(*out));
+    for (size_t step = common->first; step < common->last && !is_empty; step++) {
+        if (step_bit_get(join->bits, step))
+            out[step] = values[step - common->first];
+    }
+    for (size_t word = common->first / 64; word * 64 < common->last; word++)
+        present[word] |= join->bits[word];
+    step_batch_trim_row(batch, row);
+}
+
+static void compute_floats(struct join *join, const struct common *common, struct step_batch *batch,
+                           size_t row)
+{
+    const struct plan_binary *binary = &join->node->binary;
+    size_t count = common->last - common->first;
+    if (!binary_op_is_comparison(binary->op)) {
+        arithmetic_columns(binary->op, common->left, common->right, join->scratch, count);
+        place(join, common, join->scratch, batch, row);
+        return;
+    }
+    arithmetic_compare(binary->op, common->left, common->right, 0, count, join->kept);
+    for (size_t i = 0; i < count; i++) {
+        bool kept = step_bit_get(join->kept, i);
+        if (!kept && !binary->is_bool)
+            step_bit_clear(join->bits, common->first + i);
+        join->scratch[i] = binary->is_bool ? kept : common->left[i];
+    }
+    place(join, common, join->scratch, batch, row);
+}
+
+/* One step with a histogram on a side or both. */
+static struct error *compute_histogram(struct join *join, struct histogram *left,
+                                       struct histogram *right, size_t step,
+                                       struct step_batch *batch, size_t row)
+{
+    const struct plan_binary *binary = &join->node->binary;
+    switch (binary_pair(binary->op, left != NULL, right != NULL)) {
+    case PAIR_UNSUPPORTED:
+        return binary_unsupported(join->node);
+    case PAIR_COMPARE: {
+        bool kept = histogram_equal(left, right) == (binary->op == BINARY_EQUAL);
+        if (!kept && !binary->is_bool)
+            return NULL;
+        step_bit_set(step_batch_present(batch, row), step);
+        step_batch_values(batch, row)[step] = binary->is_bool ? kept : left->sum;
+        if (!binary->is_bool)
+            step_batch_histograms(batch, row)[step] = left;
+        return NULL;
+    }
+    default:
+        binary_note_incompatible(join->execution, join->node, left != NULL, right != NULL);
+        return NULL;
+    }
+}
+
+static struct histogram *histogram_at(const struct join_side *side, size_t step)
+{
+    return side->histograms ? side->histograms[step - side->first] : NULL;
+}
+
+static struct error *compute_histograms(struct join *join, const struct join_side *many,
+                                        const struct join_side *one, struct step_batch *batch,
+                                        size_t row, struct arena *arena)
+{
+    struct common common = common_of(join, many, one);
+    struct error *err = step_batch_add_histograms(batch, arena);
+    for (size_t step = common.first; step < common.last && !err; step++) {
+        if (!step_bit_get(join->bits, step))
+            continue;
+        struct histogram *of_many = histogram_at(many, step), *of_one = histogram_at(one, step);
+        if (!of_many && !of_one)
+            continue;
+        step_bit_clear(join->bits, step); /* the floats are computed afterwards */
+        err = compute_histogram(join, join->many_is_left ? of_many : of_one,
+                                join->many_is_left ? of_one : of_many, step, batch, row);
+    }
+    step_batch_trim_row(batch, row);
+    return err;
+}
+
+struct error *join_compute(struct join *join, const struct join_side *many,
+                           const struct join_side *one, struct step_batch *batch, size_t row,
+                           struct arena *arena)
+{
+    struct error *err = NULL;
+    if (many->histograms || one->histograms)
+        err = compute_histograms(join, many, one, batch, row, arena);
+    if (err)
+        return err;
+    struct common common = common_of(join, many, one);
+    if (common.first >= common.last)
+        return NULL;
+    if (!binary_op_is_trim(join->node->binary.op)) {
+        compute_floats(join, &common, batch, row);
+        return NULL;
+    }
+    for (size_t step = common.first; step < common.last; step++) {
+        if (step_bit_get(join->bits, step))
+            binary_note_incompatible(join->execution, join->node, false, false);
+    }
+    return NULL;
+}
+
+static struct labels include_labels(struct join *join, struct labels labels,
+                                    struct labels one_labels, struct arena *arena)
+{
+    struct labels_builder builder = labels_builder_from(arena, labels);
+    for (size_t i = 0; i < join->matching->include_count; i++)
+        labels_builder_set(&builder, join->matching->include[i],
+                           labels_get(one_labels, join->matching->include[i]));
+    return labels_builder_finish(&builder);
+}
+
+struct error *join_set_labels(struct join *join, struct labels many_labels, bool many_drops,
+                              struct labels one_labels, struct step_batch *batch, size_t row,
+                              struct arena *arena)
+{
+    const struct vector_matching *matching = join->matching;
+    bool is_delayed = join->execution->delayed_names;
+    bool is_bool = join->node->binary.is_bool;
+    struct labels labels = many_labels;
+    /* Arithmetic takes names away at once, delayed or not. */
+    if ((join->drops_names && (!is_delayed || !is_bool) && join->include_has_names) ||
+        (join->drops_names && is_delayed && !is_bool) || (many_drops && !is_delayed))
+        labels = labels_without(arena, labels, metadata_labels, countof(metadata_labels));
+    if (matching->card == MATCH_ONE_TO_ONE && matching->on)
+        labels = labels_only(arena, labels, matching->labels, matching->label_count);
+    else if (matching->card == MATCH_ONE_TO_ONE && matching->label_count > 0)
+        labels = labels_without(arena, labels, matching->labels, matching->label_count);
+    if (matching->include_count > 0)
+        labels = include_labels(join, labels, one_labels, arena);
+    batch->labels[row] = labels;
+    if (is_delayed)
+        batch->drop_name[row] = is_bool;
+    else
+        batch->drop_name[row] = (join->drops_names || many_drops) && !join->include_has_names;
+    return NULL;
+}
