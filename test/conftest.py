@@ -1,7 +1,6 @@
 """What the end-to-end, interop and differential tests share: two real Prometheus 3.16 replicas over
 one set of targets, started once and old enough for fixed times in the past."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "e2e"))
 
-from cluster import Cluster, binary, free_port, peers  # noqa: E402
+from cluster import Cluster, binary, free_port, wait_until  # noqa: E402
 from exporter import Exporter  # noqa: E402
 
 HISTORY = 45  # seconds of scraped data that queries at a fixed time may look at
@@ -31,6 +30,8 @@ class Replicas:
         self.cluster, self.exporter = cluster, exporter
         self.a = cluster.prometheus("a", exporter.targets)
         self.b = cluster.prometheus("b", exporter.targets)
+        for prometheus in (self.a, self.b):  # they look for their targets seconds after they are ready
+            wait_until("samples are there", 15, lambda: prometheus.instant("count(app_step)", time.time())["result"])
         self.began = time.time()
         self.end = int(self.began) + HISTORY + 2
 

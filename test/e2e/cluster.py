@@ -5,6 +5,7 @@ Where the programs are: TITAN (default build/test/titan, else build/debug/titan)
 peers what scripts/peers prints. TITAN may name a Thanos: the whole suite then proves itself."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ SCRAPE_INTERVAL = 1  # seconds
 CLUSTER_LABEL = ("cluster", "e2e")
 
 # The sanitizers' words for what they find; a process that says one of them fails its test.
-SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer")
+FINDINGS = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|\.(c|cc|h):\d+:\d+: runtime error")
 
 
 @lru_cache(None)
@@ -119,7 +120,8 @@ class Cluster:
             argv.append(f"--grpc-address=127.0.0.1:{grpc_port}")
         argv += ["--http-grace-period=1s", "--grpc-grace-period=1s", *flags]
         process = self.processes.start(f"{name}-{program}", argv, env={
-            "GOMAXPROCS": "2", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **(env or {})})
+            "GOMAXPROCS": "2", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+            "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=16", **(env or {})})
         return Component(program, process, port, grpc_port)
 
     def sidecar(self, program, prometheus, flags=(), wait=True, env=None):
@@ -148,10 +150,9 @@ class Cluster:
         complaints = [f"{name} had to be killed" for name in stubborn]
         for process in self.processes.all:
             text = process.log()
-            for mark in SANITIZER_MARKS:
-                place = text.find(mark)
-                if place >= 0:
-                    complaints.append(f"{process.name}: {text[place:place + 4000]}")
+            found = FINDINGS.search(text)
+            if found:
+                complaints.append(f"{process.name}: {text[found.start():found.start() + 4000]}")
             if process.child.returncode not in (0, -2, -9, -15):
                 complaints.append(f"{process.name} ended with {process.child.returncode}: {text[-2000:]}")
         assert not complaints, "\n".join(complaints)
