@@ -1,7 +1,6 @@
-/* net/http_server.h: HTTP/1.1 and HTTP/2 (cleartext prior knowledge now, TLS later without change
- * above) on the event loops; handlers run on pools. A handler decodes, calls one lower function,
- * encodes. It sees no library type and returns its error, which the server turns into a status by
- * `error_respond`. */
+/* net/http_server.h: HTTP/1.1 on the event loops (TLS later without change above); handlers run on
+ * pools. A handler decodes, calls one lower function, encodes. It sees no library type and returns
+ * its error, which the server turns into a status by `error_respond`. */
 #pragma once
 
 #include <stdbool.h>
@@ -87,6 +86,8 @@ struct http_server_config {
     struct budget *budget;     /* parent of the requests' budgets */
     int64_t header_timeout_ms, idle_timeout_ms,
         write_timeout_ms; /* 0: 10 s, 2 min, 1 min without progress */
+    struct str tenant_header,
+        default_tenant; /* label `tenant` of the metrics; empty: no such label */
     struct log *log;
     struct metrics *metrics;
 };
