@@ -133,7 +133,7 @@ static void *arena_take(struct arena *arena, size_t size, size_t alignment, bool
 {
     size_t padding = (size_t)(-(uintptr_t)arena->at) & (alignment - 1);
     size_t left = (size_t)(arena->end - arena->at);
-    if (size > left || padding > left - size) {
+    if (!arena->at || size > left || padding > left - size) {
         if (!arena_grow(arena, size, must_grow))
             return NULL;
         padding = 0;

@@ -11,9 +11,12 @@
  *     lane 1 --b/       D1 -> result
  *     lane 2 ---------b/
  *
- * The fold cannot be done pair by pair where counters are lifted: a switch in an outer D raises the
- * lanes below it from there on. So all D are stepped together, the outermost one pulls. */
+ * Columns are folded pair by pair, except where a counter has more than two lanes: there a switch
+ * in an outer D raises all lanes below it from there on, so all D are stepped together and the
+ * outermost one pulls. */
 #include "chunk/dedup.h"
+
+#include <math.h>
 
 #include "base/loser_tree.h"
 #include "model/histogram.h"
@@ -38,7 +41,6 @@ struct fold_node {
 struct fold {
     struct fold_lane *lanes;
     struct fold_node *nodes;
-    bool lift;
 };
 
 /* ---- what an input shows ---- */
@@ -153,8 +155,6 @@ static bool node_next(struct fold *fold, size_t at)
     struct fold_node *node = &fold->nodes[at];
     if (node->last_time == INT64_MAX)
         return false; /* nothing can come behind it */
-    if (!fold->lift)
-        return node_choose(fold, at);
     /* Before the first step the last value is that of input a, though it was not given out. */
     bool used_a = node->use_a, was_float = false;
     double last = 0;
@@ -167,6 +167,113 @@ static bool node_next(struct fold *fold, size_t at)
     if (was_float && node->use_a != used_a)
         lift_node(fold, at, last);
     return more;
+}
+
+/* ---- two columns ---- */
+
+struct pair_side {
+    const struct samples *samples;
+    size_t at;
+    int64_t penalty;
+    double offset; /* of a counter */
+};
+
+static inline bool side_seek(struct pair_side *side, int64_t last_time)
+{
+    int64_t time = int64_add_saturating(int64_add_saturating(last_time, 1), side->penalty);
+    const int64_t *times = side->samples->times;
+    size_t at = side->at, count = side->samples->count;
+    while (at < count && times[at] < time)
+        at++;
+    side->at = at;
+    return at < count;
+}
+
+static inline bool side_is_float(const struct pair_side *side)
+{
+    return !side->samples->histograms || !side->samples->histograms[side->at];
+}
+
+static void side_lift(struct pair_side *side, double last)
+{
+    if (side->at == side->samples->count || !side_is_float(side))
+        return;
+    double value = side->samples->values[side->at] + side->offset;
+    if (last > value)
+        side->offset += last - value;
+}
+
+static inline void side_take(const struct pair_side *side, bool lift, struct samples *out)
+{
+    out->times[out->count] = side->samples->times[side->at];
+    out->values[out->count] = side->samples->values[side->at];
+    if (out->histograms)
+        out->histograms[out->count] =
+            side->samples->histograms ? side->samples->histograms[side->at] : NULL;
+    if (lift && side_is_float(side))
+        out->values[out->count] += side->offset;
+    out->count++;
+}
+
+/* The value shown last, NaN (which lifts nothing) when it is no float. */
+static double last_float(const struct samples *out, const struct samples *a)
+{
+    const struct samples *from = out->count ? out : a; /* before the first step a is shown */
+    size_t at = out->count ? out->count - 1 : 0;
+    if (from->count == 0 || (from->histograms && from->histograms[at]))
+        return NAN;
+    return from->values[at];
+}
+
+/* D of two columns; the same steps as node_choose(), in one loop. */
+static inline void fold_pair(const struct samples *a, const struct samples *b, bool lift,
+                             struct samples *out)
+{
+    struct pair_side left = {.samples = a}, right = {.samples = b};
+    int64_t last_time = INT64_MIN;
+    bool used_left = true;
+    while (last_time != INT64_MAX) {
+        bool more_left = side_seek(&left, last_time), more_right = side_seek(&right, last_time);
+        if (!more_left && !more_right)
+            break;
+        bool use_left = more_left && (!more_right || a->times[left.at] <= b->times[right.at]);
+        struct pair_side *used = use_left ? &left : &right, *other = use_left ? &right : &left;
+        int64_t time = used->samples->times[used->at];
+        if (more_left && more_right) {
+            int64_t interval = int64_sub_saturating(time, last_time);
+            other->penalty = last_time == INT64_MIN ? FIRST_PENALTY_MS
+                                                    : int64_add_saturating(interval, interval);
+        }
+        used->penalty = 0;
+        if (lift && use_left != used_left) {
+            double last = last_float(out, a);
+            side_lift(&left, last);
+            side_lift(&right, last);
+        }
+        side_take(used, lift, out);
+        used_left = use_left;
+        last_time = time;
+    }
+}
+
+static void pair_penalty(const struct samples *a, const struct samples *b, bool lift,
+                         struct samples *out)
+{
+    out->count = 0;
+    if (lift)
+        fold_pair(a, b, true, out);
+    else
+        fold_pair(a, b, false, out);
+}
+
+struct error *samples_penalty(const struct samples *a, const struct samples *b, struct arena *arena,
+                              struct samples *out)
+{
+    struct error *err =
+        samples_reserve(arena, a->count + b->count, a->histograms || b->histograms, out);
+    if (!err)
+        pair_penalty(a, b, false, out);
+    return err;
 }
 
 /* ---- the whole ---- */
@@ -182,13 +289,11 @@ static size_t count_all(const struct samples *lanes, size_t count, bool *histogr
     return total;
 }
 
-static struct fold fold_create(const struct samples *lanes, size_t count, bool lift,
-                               struct arena *arena)
+static struct fold fold_create(const struct samples *lanes, size_t count, struct arena *arena)
 {
     struct fold fold = {
         .lanes = arena_array(arena, count, sizeof(*fold.lanes)),
         .nodes = arena_array(arena, count - 1, sizeof(*fold.nodes)),
-        .lift = lift,
     };
     for (size_t i = 0; i < count; i++)
         fold.lanes[i] = (struct fold_lane){
@@ -205,36 +310,45 @@ static struct fold fold_create(const struct samples *lanes, size_t count, bool l
     return fold;
 }
 
-struct error *dedup_penalty(const struct samples *lanes, size_t count, bool lift,
-                            struct arena *arena, struct samples *out)
+/* All lanes of a counter at once. */
+static struct error *fold_lifted(const struct samples *lanes, size_t count, struct arena *arena,
+                                 struct samples *out)
 {
     bool histograms;
-    *out = lanes[0];
-    if (count == 1)
-        return NULL;
     size_t total = count_all(lanes, count, &histograms);
     struct error *err = samples_reserve(arena, total, histograms, out);
     if (err)
         return err;
-    struct fold fold = fold_create(lanes, count, lift, arena);
+    struct fold fold = fold_create(lanes, count, arena);
     while (node_next(&fold, count - 2)) {
         const struct fold_lane *lane = &fold.lanes[shown_lane(&fold, (ptrdiff_t)count - 2)];
         out->times[out->count] = lane->times[lane->at];
-        out->values[out->count] = lift ? lane_value(lane) : lane->values[lane->at];
-        if (lane->histograms && lane->histograms[lane->at]) {
-            out->values[out->count] = lane->values[lane->at];
+        out->values[out->count] = lane_is_float(lane) ? lane_value(lane) : lane->values[lane->at];
+        if (!lane_is_float(lane))
             out->histograms[out->count] = lane->histograms[lane->at];
-        }
         out->count++;
     }
     return NULL;
 }
 
-struct error *samples_penalty(const struct samples *a, const struct samples *b, struct arena *arena,
-                              struct samples *out)
+struct error *dedup_penalty(const struct samples *lanes, size_t count, bool lift,
+                            struct arena *arena, struct samples *out)
 {
-    struct samples lanes[] = {*a, *b};
-    return dedup_penalty(lanes, 2, false, arena, out);
+    bool histograms;
+    size_t total = count_all(lanes, count, &histograms);
+    struct samples folded = lanes[0], columns[2]; /* in turn the result and what it is made of */
+    if (lift && count > 2)
+        return fold_lifted(lanes, count, arena, out);
+    for (size_t i = 1; i < count; i++) {
+        struct samples *into = &columns[i % 2];
+        struct error *err = i <= 2 ? samples_reserve(arena, total, histograms, into) : NULL;
+        if (err)
+            return err;
+        pair_penalty(&folded, &lanes[i], lift, into);
+        folded = *into;
+    }
+    *out = folded;
+    return NULL;
 }
 
 /* ---- chain ---- */

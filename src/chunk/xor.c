@@ -136,8 +136,6 @@ struct error *xor_append(struct bytes bytes, struct arena *arena, struct samples
 {
     (void)arena;
     size_t count = (size_t)bytes.data[0] << 8 | bytes.data[1];
-    int64_t *times = into->times + into->count;
-    double *values = into->values + into->count;
     struct bit_reader bits = bits_read((struct bytes){bytes.data + 2, bytes.len - 2});
     struct xor_value value = {0};
     struct xor_state state = {0};
@@ -146,6 +144,8 @@ struct error *xor_append(struct bytes bytes, struct arena *arena, struct samples
                             count);
     if (count == 0)
         return NULL;
+    int64_t *times = into->times + into->count;
+    double *values = into->values + into->count;
     state.time = (uint64_t)zigzag_decode(bits_take_uvarint(&bits));
     value.bits = bits_take(&bits, 64);
     times[0] = (int64_t)state.time;

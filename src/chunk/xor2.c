@@ -139,8 +139,6 @@ struct error *xor2_append(struct bytes bytes, struct arena *arena, struct sample
 {
     (void)arena;
     size_t count = (size_t)bytes.data[0] << 8 | bytes.data[1];
-    int64_t *times = into->times + into->count;
-    double *values = into->values + into->count;
     struct xor2_state state = {
         .bits = bits_read((struct bytes){bytes.data + 3, bytes.len - 3}),
         .width = 64,
@@ -150,8 +148,8 @@ struct error *xor2_append(struct bytes bytes, struct arena *arena, struct sample
                             count);
     for (size_t i = 0; i < count && !state.broken; i++) {
         read_sample(&state, i, bytes.data[2]);
-        times[i] = (int64_t)state.time;
-        values[i] = double_from_bits(state.value);
+        into->times[into->count + i] = (int64_t)state.time;
+        into->values[into->count + i] = double_from_bits(state.value);
     }
     if (state.broken || !bits_ok(&state.bits))
         return error_create(ERROR_CORRUPT, "XOR2 chunk of %zu samples is cut or broken", count);
