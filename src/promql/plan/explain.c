@@ -57,7 +57,8 @@ static void print_selector(struct buf *out, const struct plan_node *node)
         buf_append_cstr(out, " times");
     if (selector->skip_buckets)
         buf_append_cstr(out, " no buckets");
-    buf_printf(out, " for %.*s", STR_ARG(selector->hints.func));
+    if (selector->hints.func.len)
+        buf_printf(out, " for %.*s", STR_ARG(selector->hints.func));
     if (selector->hints.grouping.count || selector->hints.grouping_by) {
         buf_append_cstr(out, selector->hints.grouping_by ? " by" : " without");
         print_labels(out, selector->hints.grouping.items, selector->hints.grouping.count);
