@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "promql/arithmetic.h"
 #include "promql/plan/pass.h"
 
 /* Positions here are bytes from 0 on, start and end, not line and column: so are Prometheus's. */
@@ -7,13 +8,6 @@ static struct error *fail(const struct expr *expr, const char *text)
 {
     return error_create(ERROR_INVALID, "%u:%u: %s", (unsigned)expr->position.start,
                         (unsigned)expr->position.end, text);
-}
-
-static double max_of(double a, double b)
-{
-    if (isnan(a) || isnan(b))
-        return a == INFINITY || b == INFINITY ? INFINITY : NAN;
-    return a > b ? a : b;
 }
 
 static struct error *operate(const struct expr *expr, double left, double right, double *out)
@@ -38,10 +32,10 @@ static struct error *operate(const struct expr *expr, double left, double right,
         *out = pow(left, right);
         return NULL;
     case DURATION_MAX_OF:
-        *out = max_of(left, right);
+        *out = float_max(left, right);
         return NULL;
     case DURATION_MIN_OF:
-        *out = -max_of(-left, -right);
+        *out = float_min(left, right);
         return NULL;
     case DURATION_STEP:
     case DURATION_RANGE:

@@ -58,6 +58,7 @@ struct error *plan_create(const struct expr *expr, const struct plan_params *par
     struct error *err = plan_build(&planner, expr, &out->root);
     if (err)
         return err;
+    plan_fold(&planner, &out->root);
     err = plan_grids(&planner, &out->root);
     if (err)
         return err;
