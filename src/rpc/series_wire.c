@@ -269,6 +269,43 @@ struct error *series_frame_decode(struct bytes message, struct arena *arena,
     return err ? err : pb_error(&reader, "series response");
 }
 
+enum series_frame_kind series_frame_peek(struct bytes message, struct str *warning)
+{
+    static const enum series_frame_kind kinds[] = {
+        [FIELD_SERIES] = FRAME_SERIES,
+        [FIELD_WARNING] = FRAME_WARNING,
+        [FIELD_HINTS] = FRAME_HINTS,
+        [FIELD_BATCH] = FRAME_SERIES,
+    };
+    struct pb_reader reader = pb_read(message);
+    enum series_frame_kind kind = FRAME_EMPTY;
+    while (pb_next(&reader)) {
+        if (reader.field == 0 || reader.field > FIELD_BATCH) {
+            pb_skip(&reader);
+            continue;
+        }
+        kind = kinds[reader.field];
+        bool is_batch = reader.field == FIELD_BATCH;
+        struct str content = pb_str(&reader);
+        if (kind == FRAME_WARNING)
+            *warning = content;
+        if (is_batch && content.len == 0)
+            kind = FRAME_EMPTY;
+    }
+    return reader.failure ? FRAME_SERIES : kind;
+}
+
+bool series_frame_is_batch(struct bytes message)
+{
+    struct pb_reader reader = pb_read(message);
+    bool is_batch = false;
+    while (pb_next(&reader)) {
+        is_batch |= reader.field == FIELD_BATCH;
+        pb_skip(&reader);
+    }
+    return is_batch;
+}
+
 /* -- encoding series -- */
 
 static size_t label_size(const struct label *label)

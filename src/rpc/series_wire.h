@@ -32,6 +32,11 @@ struct series_frame {
 MUST_CHECK struct error *series_frame_decode(struct bytes message, struct arena *arena,
                                              struct series_frame *out);
 
+/* What a frame is, without decoding it. FRAME_EMPTY also for a batch without bytes; FRAME_SERIES
+ * for what is malformed, so that decoding tells. *warning is a view. */
+enum series_frame_kind series_frame_peek(struct bytes message, struct str *warning);
+bool series_frame_is_batch(struct bytes message);
+
 /* One frame with one series, or with a batch of any number. Encodings that the Store API has no
  * number for are a bug: transcode first (chunk/chunk.h). */
 void series_frame_encode_one(struct buf *out, const struct series *series);

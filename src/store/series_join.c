@@ -27,7 +27,7 @@ struct join_set {
     size_t closed_count, closed_at;
     VEC(struct arena *) given_arenas;
     bool has_ended;
-    struct error *failure;
+    struct error *failure; /* told when what came before it has been given */
 };
 
 static void arenas_drop(struct arena **arenas, size_t count)
@@ -92,33 +92,33 @@ static struct error *join_gather(struct join_set *set)
     set->arena = arena_create(set->budget);
     struct series_batch batch;
     struct error *err = series_set_next(set->inner, set->arena, READ_MAX, &batch);
-    if (err)
-        return err;
     set->closed = arena_array(set->arena, batch.count + 1, sizeof(*set->closed));
     set->closed_count = set->closed_at = 0;
+    set->has_ended = batch.count == 0;
     for (size_t i = 0; i < batch.count && !err; i++)
         err = join_add(set, &batch.items[i]);
-    set->has_ended = batch.count == 0;
-    if (!err && set->has_ended && set->has_open)
+    if (set->has_ended && set->has_open)
         join_close(set);
     return err ? err : arena_status(set->arena);
 }
 
 static bool join_has_output(const struct join_set *set)
 {
-    return set->has_ended || set->closed_at < set->closed_count;
+    return set->has_ended || set->failure || set->closed_at < set->closed_count;
 }
 
 static struct error *join_next(struct series_set *base, struct arena *arena, size_t max,
                                struct series_batch *out)
 {
     struct join_set *set = container_of(base, struct join_set, base);
-    struct error *err = set->failure;
-    set->failure = NULL;
-    while (!err && !join_has_output(set))
-        err = join_gather(set);
-    if (err || set->closed_at == set->closed_count)
+    while (!join_has_output(set))
+        set->failure = join_gather(set);
+    if (set->closed_at == set->closed_count) {
+        struct error *err = set->failure;
+        set->failure = NULL;
+        set->has_ended = true;
         return err;
+    }
     out->count = size_min(max, set->closed_count - set->closed_at);
     out->items = set->closed + set->closed_at;
     set->closed_at += out->count;
@@ -133,7 +133,7 @@ static struct error *join_next(struct series_set *base, struct arena *arena, siz
 static bool join_ready(struct series_set *base, const struct series_wake *wake)
 {
     struct join_set *set = container_of(base, struct join_set, base);
-    while (!set->failure && !join_has_output(set)) {
+    while (!join_has_output(set)) {
         if (!series_set_ready(set->inner, wake))
             return false;
         set->failure = join_gather(set);

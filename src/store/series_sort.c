@@ -18,7 +18,8 @@ struct sort_set {
     VEC(struct chunk_list) lists; /* of the series that are being joined */
     size_t at;
     bool is_complete;
-    struct error *failure; /* found while gathering, for the next next() */
+    struct error *failure;       /* found while gathering, for the next next() */
+    struct error *inner_failure; /* told after the series that came before it */
 };
 
 static int series_compare(const void *a, const void *b)
@@ -45,9 +46,8 @@ static struct error *sort_order(struct sort_set *set)
 static struct error *sort_gather(struct sort_set *set)
 {
     struct series_batch batch;
-    struct error *err = series_set_next(set->inner, set->arena, READ_MAX, &batch);
-    if (err)
-        return err;
+    struct error *err = NULL;
+    set->inner_failure = series_set_next(set->inner, set->arena, READ_MAX, &batch);
     if (batch.count == 0) {
         set->is_complete = true;
         return sort_order(set);
@@ -85,7 +85,12 @@ static struct error *sort_next(struct series_set *base, struct arena *arena, siz
     set->failure = NULL;
     while (!err && !set->is_complete)
         err = sort_gather(set);
-    if (err || set->at == set->series.len)
+    if (!err && set->at == set->series.len) {
+        err = set->inner_failure;
+        set->inner_failure = NULL;
+        return err;
+    }
+    if (err)
         return err;
     max = size_min(size_min(max, GIVE_MAX), set->series.len - set->at);
     out->items = arena_array(arena, max, sizeof(*out->items));
@@ -124,6 +129,7 @@ static void sort_free(struct series_set *base)
     vec_deinit(&set->lists);
     arena_unref(set->arena);
     error_free(set->failure);
+    error_free(set->inner_failure);
     free(set);
 }
 

@@ -28,9 +28,12 @@ static bool labels_contradict(struct labels labels, const struct store_query *qu
 
 static bool choice_by_labels(const struct store_info *info, const struct store_query *query)
 {
-    for (size_t i = 0; i < info->range_count; i++)
-        if (!labels_contradict(info->ranges[i].labels, query))
+    for (size_t i = 0; i < info->range_count; i++) {
+        const struct store_range *range = &info->ranges[i];
+        if (query->min_time <= range->max_time && query->max_time >= range->min_time &&
+            !labels_contradict(range->labels, query))
             return true;
+    }
     return info->range_count == 0;
 }
 
@@ -41,7 +44,7 @@ const char *store_choice(const struct store_info *info, const struct store_query
     if (!choice_by_address(info->address, query))
         return "its address does not satisfy storeMatch";
     if (!choice_by_labels(info, query))
-        return "its external labels contradict the matchers";
+        return "its external labels contradict the matchers, or have no data in the time range";
     return NULL;
 }
 

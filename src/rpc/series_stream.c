@@ -1,0 +1,162 @@
+#include "rpc/series_stream.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "rpc/series_wire.h"
+#include "runtime/context.h"
+#include "runtime/metrics.h"
+
+enum {
+    STEP_SERIES = 256,     /* most that one step gives */
+    FRAME_BYTES = 1 << 20, /* a frame ends when it has this much */
+};
+
+struct series_stream {
+    struct grpc_call *call; /* a reference, for wakes */
+    struct series_set *set;
+    struct context *ctx;
+    size_t batch_size;
+    struct buf message;
+    size_t warnings_sent;
+    uint64_t series, chunks;
+    struct series_stream_config config;
+};
+
+static void stream_wake(void *arg)
+{
+    struct series_stream *stream = arg;
+    grpc_call_wake(stream->call);
+}
+
+static struct error *stream_send(struct series_stream *stream)
+{
+    struct error *err = buf_status(&stream->message);
+    if (!err)
+        grpc_call_send(stream->call, buf_bytes(&stream->message));
+    buf_clear(&stream->message);
+    return err;
+}
+
+/* -- warnings -- */
+
+struct warning_walk {
+    struct series_stream *stream;
+    size_t at;
+    struct error *err;
+};
+
+static void send_warning(void *arg, struct str text)
+{
+    struct warning_walk *walk = arg;
+    if (walk->at++ < walk->stream->warnings_sent || walk->err)
+        return;
+    series_frame_encode_warning(&walk->stream->message, text);
+    walk->err = stream_send(walk->stream);
+}
+
+static struct error *stream_send_warnings(struct series_stream *stream)
+{
+    if (!context_has_warnings(stream->ctx))
+        return NULL;
+    struct warning_walk walk = {.stream = stream};
+    context_each_warning(stream->ctx, send_warning, &walk);
+    stream->warnings_sent = walk.at;
+    return walk.err;
+}
+
+/* -- series -- */
+
+static struct error *data_transcode(struct chunk_data *data, struct arena *arena)
+{
+    return data->encoding <= CHUNK_FLOAT_HISTOGRAM ? NULL : chunk_transcode(data, arena, data);
+}
+
+/* Encodings that the Store API has no number for are written anew. */
+static struct error *series_transcode(struct series *series, struct arena *arena)
+{
+    struct error *err = NULL;
+    for (size_t i = 0; i < series->chunks.count && !err; i++)
+        err = data_transcode(&series->chunks.items[i].raw, arena);
+    return err;
+}
+
+/* How many of the series go into the next frame. */
+static size_t frame_count(const struct series_stream *stream, const struct series *items,
+                          size_t left)
+{
+    size_t count = 0, bytes = 0;
+    left = size_min(left, size_max(stream->batch_size, 1));
+    while (count < left && bytes < FRAME_BYTES)
+        bytes += series_wire_size(&items[count++]);
+    return count;
+}
+
+static struct error *stream_send_series(struct series_stream *stream, struct arena *arena,
+                                        const struct series_batch *batch)
+{
+    struct error *err = NULL;
+    stream->series += batch->count;
+    for (size_t i = 0; i < batch->count && !err; i++) {
+        stream->chunks += batch->items[i].chunks.count;
+        err = series_transcode(&batch->items[i], arena);
+    }
+    for (size_t at = 0, count; at < batch->count && !err; at += count) {
+        count = frame_count(stream, batch->items + at, batch->count - at);
+        if (stream->batch_size > 1)
+            series_frame_encode_batch(&stream->message, batch->items + at, count);
+        else
+            series_frame_encode_one(&stream->message, batch->items + at);
+        err = stream_send(stream);
+    }
+    return err;
+}
+
+/* -- the stream -- */
+
+static enum grpc_step stream_step(void *state, struct grpc_call *call, struct error **err)
+{
+    struct series_stream *stream = state;
+    (void)call;
+    if (!series_set_ready(stream->set, &(struct series_wake){stream_wake, stream}))
+        return GRPC_STEP_WAIT;
+    struct arena *arena = arena_create(context_budget(stream->ctx));
+    struct series_batch batch;
+    *err = series_set_next(stream->set, arena, STEP_SERIES, &batch);
+    if (!*err)
+        *err = stream_send_series(stream, arena, &batch);
+    if (!*err)
+        *err = stream_send_warnings(stream);
+    arena_unref(arena);
+    return *err || batch.count == 0 ? GRPC_STEP_END : GRPC_STEP_MORE;
+}
+
+static void stream_state_free(void *state)
+{
+    struct series_stream *stream = state;
+    metric_observe(stream->config.series_count, (double)stream->series);
+    metric_observe(stream->config.chunk_count, (double)stream->chunks);
+    metric_add(stream->config.open_streams, -1);
+    series_set_free(stream->set);
+    buf_deinit(&stream->message);
+    context_unref(stream->ctx);
+    grpc_call_unref(stream->call);
+    free(stream);
+}
+
+static const struct grpc_stream_ops stream_ops = {.step = stream_step, .free = stream_state_free};
+
+void series_stream_attach(struct grpc_call *call, struct series_set *set,
+                          const struct series_stream_config *config)
+{
+    struct series_stream *stream = xcalloc(1, sizeof(*stream));
+    grpc_call_ref(call);
+    stream->call = call;
+    stream->set = set;
+    stream->ctx = context_ref(config->ctx);
+    stream->batch_size = config->batch_size;
+    stream->message.budget = context_budget(config->ctx);
+    stream->config = *config;
+    metric_add(config->open_streams, 1);
+    grpc_call_attach(call, &stream_ops, stream);
+}
