@@ -416,7 +416,7 @@ static struct error *stream_result_locked(struct http_stream *stream) REQUIRES(s
                         text);
 }
 
-static struct error *stream_wait_for_headers(struct http_stream *stream, struct context *ctx)
+struct error *http_stream_wait(struct http_stream *stream, struct context *ctx)
 {
     struct error *err = NULL;
     mutex_lock(&stream->lock);
@@ -430,8 +430,8 @@ static struct error *stream_wait_for_headers(struct http_stream *stream, struct 
     return err;
 }
 
-struct error *http_stream_open(struct http_client *client, struct context *ctx,
-                               const struct http_client_request *request, struct http_stream **out)
+struct error *http_stream_start(struct http_client *client, struct context *ctx,
+                                const struct http_client_request *request, struct http_stream **out)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct http_stream *stream;
@@ -442,13 +442,20 @@ struct error *http_stream_open(struct http_client *client, struct context *ctx,
     stream_post(stream, stream_start);
     stream->on_end = (struct context_hook){.fn = stream_context_ended, .arg = stream};
     context_on_end(ctx, &stream->on_end);
-    err = stream_wait_for_headers(stream, ctx);
-    if (err) {
-        http_stream_free(stream);
-        return err;
-    }
     *out = stream;
     return NULL;
+}
+
+struct error *http_stream_open(struct http_client *client, struct context *ctx,
+                               const struct http_client_request *request, struct http_stream **out)
+{
+    struct error *err = http_stream_start(client, ctx, request, out);
+    if (err)
+        return err;
+    err = http_stream_wait(*out, ctx);
+    if (err)
+        http_stream_free(*out);
+    return err;
 }
 
 int http_stream_status(const struct http_stream *stream) NO_THREAD_SAFETY

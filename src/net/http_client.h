@@ -39,7 +39,14 @@ MUST_CHECK struct error *http_fetch(struct http_client *client, struct context *
                                     const struct http_client_request *request, int *status,
                                     struct buf *body);
 
-/* Starts a request and waits for status and headers. */
+/* Only starts a request. Before anything else is asked of the stream, http_stream_wait() or, with
+ * true, http_stream_ready(). */
+MUST_CHECK struct error *http_stream_start(struct http_client *client, struct context *ctx,
+                                           const struct http_client_request *request,
+                                           struct http_stream **out);
+/* Waits for status and headers; fails when there come none. */
+MUST_CHECK struct error *http_stream_wait(struct http_stream *stream, struct context *ctx);
+/* Both; the stream is freed when it fails. */
 MUST_CHECK struct error *http_stream_open(struct http_client *client, struct context *ctx,
                                           const struct http_client_request *request,
                                           struct http_stream **out);
