@@ -1,4 +1,4 @@
-/* gzip out by ISA-L; gzip_zlib.c takes its place where ISA-L is absent. */
+/* gzip out by ISA-L; gzip.c does it with zlib where ISA-L is absent. */
 #include "codec/gzip.h"
 
 #include <isa-l/igzip_lib.h>

@@ -305,7 +305,7 @@ static const struct connection_handler client_connecting = {.connected = client_
 
 static struct address listening_at(struct str text)
 {
-    struct address address;
+    struct address address = {0};
     struct str host, port_text;
     uint16_t port;
     CHECK_OK(address_split(text, &host, &port_text));
