@@ -97,7 +97,8 @@ void gzip_write(struct gzip_writer *writer, struct bytes in, enum gzip_flush flu
         size_t len = size_min(in.len, step);
         stream->next_in = (Bytef *)(uintptr_t)in.data;
         stream->avail_in = (uInt)len;
-        in = (struct bytes){in.data + len, in.len - len};
+        if (len > 0)
+            in = (struct bytes){in.data + len, in.len - len};
         int mode = in.len > 0           ? Z_NO_FLUSH
                    : flush == GZIP_END  ? Z_FINISH
                    : flush == GZIP_SYNC ? Z_SYNC_FLUSH

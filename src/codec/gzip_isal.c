@@ -55,7 +55,8 @@ void gzip_write(struct gzip_writer *writer, struct bytes in, enum gzip_flush flu
     const size_t step = 1u << 30;
     do {
         struct bytes piece = {in.data, size_min(in.len, step)};
-        in = (struct bytes){in.data + piece.len, in.len - piece.len};
+        if (piece.len > 0) /* nothing may be added to NULL, not even nothing */
+            in = (struct bytes){in.data + piece.len, in.len - piece.len};
         writer->stream.flush = flush == GZIP_SYNC && in.len == 0 ? SYNC_FLUSH : NO_FLUSH;
         writer->stream.end_of_stream = flush == GZIP_END && in.len == 0;
         write_piece(&writer->stream, piece, out);

@@ -199,8 +199,9 @@ static void client_headers(void *self, struct http2_stream *stream,
     struct client_stream *mine = http2_stream_user(stream);
     mutex_lock(&client->lock);
     for (size_t i = 0; i < count; i++) {
-        if (str_equal(fields[i].name, STR(":status")))
-            mine->status = atoi(fields[i].value.data);
+        int64_t status;
+        if (str_equal(fields[i].name, STR(":status")) && str_to_int64(fields[i].value, &status))
+            mine->status = (int)status;
         if (trailers)
             buf_append_str(&mine->trailer, fields[i].value);
     }
