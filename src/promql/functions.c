@@ -72,7 +72,7 @@ static const struct function functions[FUNCTION_NUMBER] = {
     ROW(FLOOR, "floor", VALUES, V, 0, FLOATS_ONLY, V),
     ROW(HISTOGRAM_AVG, "histogram_avg", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
     ROW(HISTOGRAM_COUNT, "histogram_count", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
-    ROW(HISTOGRAM_FRACTION, "histogram_fraction", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, S, S, V),
+    ROW(HISTOGRAM_FRACTION, "histogram_fraction", HISTOGRAMS, V, 0, FLOATS_ONLY, S, S, V),
     ROW(HISTOGRAM_QUANTILE, "histogram_quantile", HISTOGRAMS, V, 0, FLOATS_ONLY, S, V),
     ROW(HISTOGRAM_QUANTILES, "histogram_quantiles", HISTOGRAMS, V, 9,
         EXPERIMENTAL | FLOATS_ONLY | LATER, V, T, S, S),

@@ -93,11 +93,9 @@ struct plan_step_invariant {
 };
 
 /* Rows of input that have equal labels (once names are dropped) become one. Where they meet in a
- * step, or always when never_join: the error "vector cannot contain metrics with the same
- * labelset". */
+ * step: the error "vector cannot contain metrics with the same labelset". */
 struct plan_merge_rows {
     struct plan_node *input;
-    bool never_join;
 };
 
 struct plan_node {

@@ -69,7 +69,7 @@ static struct error *add_point(struct count_values *op, struct value_row *row, u
     }
     if (row->len == row->cap) {
         settle_points(row);
-        if (row->len > row->cap / 2) {
+        if (2 * (size_t)row->len >= row->cap) {
             size_t cap = size_max(2 * (size_t)row->cap, POINTS_AT_FIRST);
             struct step_count *points = arena_try_alloc(op->groups.arena, cap * sizeof(*points));
             if (!points)

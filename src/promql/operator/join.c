@@ -145,7 +145,10 @@ static struct error *take_steps(struct join *join, struct join_key *key)
 {
     bool is_one_to_one = join->matching->card == MATCH_ONE_TO_ONE;
     for (size_t word = 0; key && word < step_grid_words(join->base.grid); word++) {
-        if (is_one_to_one && (key->taken[word] & join->bits[word]))
+        uint64_t again = key->taken[word] & join->bits[word];
+        if (is_one_to_one && key->duplicates && (key->duplicates[word] & again))
+            return duplicates_error(join, key); /* it is the other side's fault */
+        if (is_one_to_one && again)
             return error_create(ERROR_QUERY, "multiple matches for labels: many-to-one matching "
                                              "must be explicit (group_left/group_right)");
         key->taken[word] |= join->bits[word];

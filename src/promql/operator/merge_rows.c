@@ -55,8 +55,7 @@ static struct error *merge_fold(void *self, struct context *ctx, struct step_bat
                 err = hash_index_add(&merge->index, hash, stored);
         } else {
             bool joined = false;
-            if (!merge->node->merge_rows.never_join)
-                err = row_store_join(&merge->rows, stored, batch, row, arena, &joined);
+            err = row_store_join(&merge->rows, stored, batch, row, arena, &joined);
             if (!err && !joined)
                 err = rows_meet(merge);
         }

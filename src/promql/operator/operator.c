@@ -160,6 +160,7 @@ static struct step_batch *batch_slice(struct arena *arena, const struct step_bat
 static struct error *staged_input(struct staged *staged, struct context *ctx, struct arena *arena,
                                   struct step_batch **out)
 {
+    *out = NULL;
     while (!staged->batch) {
         arena_unref(staged->arena);
         staged->arena = arena_create(arena_budget(arena));

@@ -287,6 +287,7 @@ static struct error *next_of_window(struct selector *selector, struct context *c
                                     struct arena *arena, struct step_batch **out)
 {
     for (;;) {
+        *out = NULL;
         struct error *err = window_fill(selector);
         if (err || !selector->head)
             return err;

@@ -125,7 +125,7 @@ static void print_node(struct buf *out, const struct plan_node *node)
         buf_append_cstr(out, "step invariant");
         break;
     case PLAN_MERGE_ROWS:
-        buf_append_cstr(out, node->merge_rows.never_join ? "refuse equal rows" : "merge rows");
+        buf_append_cstr(out, "merge rows");
         break;
     }
 }

@@ -300,11 +300,6 @@ static bool needs_merged_rows(const struct plan_node *parent, const struct plan_
     return !(folds && rows_never_meet(node));
 }
 
-static bool is_window_call(const struct plan_node *node)
-{
-    return node->kind == PLAN_CALL && node->call.function->class == FUNCTION_WINDOWS;
-}
-
 static void merge_rows(struct planner *planner, struct plan_node **at)
 {
     struct plan_node *node = *at;
@@ -313,7 +308,6 @@ static void merge_rows(struct planner *planner, struct plan_node **at)
     merge->is_step_invariant = node->is_step_invariant;
     merge->reads_data = node->reads_data;
     merge->merge_rows.input = node;
-    merge->merge_rows.never_join = is_window_call(node) && !planner->params->delayed_name_removal;
     derive(planner, merge);
     *at = merge;
 }
