@@ -3,6 +3,7 @@
 
     parse_errors.py --prometheus build/peers/prometheus --titan build/debug/test/titan-promql-parse
                     [--corpus test/fuzz/corpus/promql] [--count 5000] [--seed 1] [--all-features]
+    parse_errors.py --prometheus build/peers/prometheus --capture test/golden/parse/errors.txt
 
 Queries are those of the corpus (a file each) and random mutations of them: tokens taken out,
 doubled, swapped, taken over from another query. Each goes to /api/v1/query of a Prometheus without
@@ -88,16 +89,37 @@ def titan(binary, queries, all_features):
     return [answer.decode("utf-8", "replace") for answer in output.split(b"\0")[:-1]]
 
 
+def capture(path, prometheus):
+    """Writes under each query of a golden file what Prometheus says of it."""
+    lines = path.read_text().split("\n")
+    out = []
+    for line in lines:
+        if line.startswith("#"):
+            out.append(line)
+        elif line.startswith("> "):
+            answer = prometheus.answer(line[2:].encode())
+            out += [line, "fine" if answer == "=" else answer[1:]]
+    path.write_text("\n".join(out) + "\n")
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("--prometheus", required=True)
-    args.add_argument("--titan", required=True)
+    args.add_argument("--titan", help="needed without --capture")
+    args.add_argument("--capture", type=pathlib.Path, help="renew this golden file and do no more")
     args.add_argument("--corpus", default="test/fuzz/corpus/promql")
     args.add_argument("--count", type=int, default=5000)
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--all-features", action="store_true")
     args.add_argument("--show", type=int, default=20)
     args = args.parse_args()
+    if args.capture:
+        prometheus = Prometheus(args.prometheus, args.all_features)
+        try:
+            capture(args.capture, prometheus)
+        finally:
+            prometheus.close()
+        return 0
     rng = random.Random(args.seed)
     corpus = [path.read_bytes() for path in sorted(pathlib.Path(args.corpus).iterdir())]
     corpus = [query for query in corpus if query and b"\0" not in query and len(query) < 4000]
