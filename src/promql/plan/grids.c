@@ -103,7 +103,7 @@ static struct error *set_grids(struct planner *planner, struct plan_node **at,
 struct error *plan_grids(struct planner *planner, struct plan_node **root)
 {
     const struct plan_params *params = planner->params;
-    const struct step_grid *grid;
+    const struct step_grid *grid = NULL;
     int64_t step_ms = params->step_ms > 0 ? params->step_ms : 1;
     struct error *err = new_grid(planner, params->start_ms, params->end_ms, step_ms, &grid);
     if (err)
