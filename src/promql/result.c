@@ -50,7 +50,7 @@ static struct error *copy_points(struct result_builder *builder, const struct st
     const uint64_t *present = step_batch_present(batch, row);
     const double *values = step_batch_values(batch, row);
     struct histogram **histograms = step_batch_histograms(batch, row);
-    int64_t *times;
+    int64_t *times = NULL;
     struct error *err = grid_times(builder, &times);
     if (err)
         return err;
