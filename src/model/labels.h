@@ -99,6 +99,10 @@ void labels_print_metric(struct buf *out, struct labels labels);
 /* Checks bytes that come from outside: well-formed, sorted, unique, no empty name or value. */
 MUST_CHECK struct error *labels_check(struct labels labels);
 
+/* For decoders that write a set by themselves: appends a pair in the layout above and gives the end
+ * of it. Takes at most 8 bytes more than the texts; pairs must come in order. */
+uint8_t *labels_put_pair(uint8_t *out, struct str name, struct str value);
+
 /* Makes label sets: collects pairs in any order, the last value of a name counts, an empty value
  * removes it. A text longer than LABEL_LENGTH_MAX is cut, pairs beyond LABELS_BYTES_MAX are left
  * out, and labels_builder_status() tells: whoever sets texts from outside asks it. */

@@ -101,6 +101,11 @@ static uint8_t *append_text(uint8_t *out, struct str s)
     return out + s.len;
 }
 
+uint8_t *labels_put_pair(uint8_t *out, struct str name, struct str value)
+{
+    return append_text(append_text(out, name), value);
+}
+
 /* Keeps the last pair of each name, and that only when it has a value. */
 static void builder_compact(struct labels_builder *builder)
 {
@@ -130,8 +135,7 @@ struct labels labels_builder_finish(struct labels_builder *builder)
         return (struct labels){NULL, 0};
     uint8_t *data = arena_bytes(builder->arena, bytes), *out = data;
     for (size_t i = 0; i < builder->count; i++) {
-        out = append_text(out, builder->pairs[i].name);
-        out = append_text(out, builder->pairs[i].value);
+        out = labels_put_pair(out, builder->pairs[i].name, builder->pairs[i].value);
     }
     return (struct labels){data, bytes};
 }
