@@ -1,5 +1,5 @@
-/* Runs a fuzz target over the files of its corpus (directories given as arguments) and over
- * nothing. */
+/* Runs a fuzz target over the files of its corpus (directories given as arguments), whole and cut
+ * off at each place where they are small, and over nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
@@ -9,7 +9,19 @@
 
 #include "fuzz.h"
 
+enum { CUT_MAX = 1024 };
+
 /* In memory of exactly its size, so that the sanitizer sees a read past the end. */
+static void run(const uint8_t *data, size_t size)
+{
+    uint8_t *copy = malloc(size ? size : 1);
+    if (!copy)
+        abort();
+    memcpy(copy, data, size);
+    LLVMFuzzerTestOneInput(copy, size);
+    free(copy);
+}
+
 static int replay(const char *path)
 {
     FILE *file = fopen(path, "rb");
@@ -22,7 +34,9 @@ static int replay(const char *path)
     rewind(file);
     size_t got = fread(data, 1, size, file);
     fclose(file);
-    LLVMFuzzerTestOneInput(data, got);
+    run(data, got);
+    for (size_t cut = 0; got <= CUT_MAX && cut < got; cut++)
+        run(data, cut);
     free(data);
     return 1;
 }
