@@ -40,13 +40,16 @@ static void set_calendar(struct date *date, int64_t days)
         date->year_day += days_in_month(date->year, before);
 }
 
+/* Days are counted from the first one of the calendar's span that holds all of int64's seconds, in
+ * unsigned arithmetic, as Go does it: so what it gives for seconds out of all range is the same. */
 struct date date_of_seconds(double seconds)
 {
+    static const int64_t epoch_days = 106751991073400; /* from there to 1970 */
     bool fits = seconds > -9223372036854775808.0 && seconds < 9223372036854775808.0;
     int64_t whole = fits ? (int64_t)seconds : INT64_MIN;
-    int64_t days = floor_divide(whole, day_seconds);
-    /* In unsigned arithmetic, for the smallest value's day begins before it. */
-    int64_t in_day = (int64_t)((uint64_t)whole - (uint64_t)days * (uint64_t)day_seconds);
+    uint64_t since = (uint64_t)whole + (uint64_t)epoch_days * (uint64_t)day_seconds;
+    int64_t days = (int64_t)(since / (uint64_t)day_seconds) - epoch_days;
+    int64_t in_day = (int64_t)(since % (uint64_t)day_seconds);
     struct date date = {
         .hour = (int)(in_day / 3600),
         .minute = (int)(in_day / 60 % 60),

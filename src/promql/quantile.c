@@ -93,7 +93,9 @@ double quantile_of(double q, double *values, size_t count)
         size_t smallest = from;
         for (size_t i = from + 1; i < count; i++)
             smallest = values[i] < values[smallest] ? i : smallest;
+        double swapped = values[high];
         values[high] = values[smallest];
+        values[smallest] = swapped;
     }
     return low_value * (1 - weight) + values[high] * weight;
 }

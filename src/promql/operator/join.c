@@ -1,6 +1,8 @@
 /* Vector op vector. The "one" side is held by key; the other streams by. Matching is per step, so a
  * key may have several rows as long as they are never there at the same time: Prometheus fails at
- * a step where two are, if the other side has anything at that step. */
+ * a step where two are, if the other side has anything at that step. As it fails at the first such
+ * step, and rows come in another order here, what is wrong is only noted until all rows were seen.
+ */
 #include "promql/operator/join.h"
 
 #include <stdlib.h>
@@ -102,18 +104,41 @@ static struct error *duplicates_error(struct join *join, const struct join_key *
     return err;
 }
 
-/* When the other side has ended and it is known where it had something. */
-static struct error *check_duplicates(struct join *join)
+static size_t first_step(uint64_t bits, size_t word)
+{
+    return word * 64 + (size_t)__builtin_ctzll(bits);
+}
+
+/* The first step at which a key has two rows that matter; SIZE_MAX: none. */
+static size_t first_duplicate(const struct join *join, const struct join_key *key)
 {
     bool always = join->has_fill_one || join->has_fill_many;
+    for (size_t word = 0; word < step_grid_words(join->base.grid); word++) {
+        uint64_t bits = key->duplicates[word] & (always ? UINT64_MAX : join->many_seen[word]);
+        if (bits)
+            return first_step(bits, word);
+    }
+    return SIZE_MAX;
+}
+
+/* When the other side has ended and it is known where it had something. */
+static struct error *check_matches(struct join *join)
+{
+    const struct join_key *worst = NULL;
+    size_t step = SIZE_MAX;
     for (size_t i = 0; i < join->duplicate_keys.len; i++) {
-        const struct join_key *key = join->duplicate_keys.items[i];
-        for (size_t word = 0; word < step_grid_words(join->base.grid); word++) {
-            if (key->duplicates[word] & (always ? UINT64_MAX : join->many_seen[word]))
-                return duplicates_error(join, key);
+        size_t first = first_duplicate(join, join->duplicate_keys.items[i]);
+        if (first < step) {
+            worst = join->duplicate_keys.items[i];
+            step = first;
         }
     }
-    return NULL;
+    if (worst && step <= join->conflict_step)
+        return duplicates_error(join, worst);
+    if (join->conflict_step == SIZE_MAX)
+        return NULL;
+    return error_create(ERROR_QUERY, "multiple matches for labels: many-to-one matching must be "
+                                     "explicit (group_left/group_right)");
 }
 
 /* ---- the "many" side ---- */
@@ -140,20 +165,16 @@ static struct join_side held_side(const struct stored_row *row)
     return (struct join_side){row->values, row->histograms, row->first, row->last};
 }
 
-/* Sets join->bits to the steps that a row has in common with others; takes them. */
-static struct error *take_steps(struct join *join, struct join_key *key)
+/* Takes the steps in join->bits for a key. */
+static void take_steps(struct join *join, struct join_key *key)
 {
     bool is_one_to_one = join->matching->card == MATCH_ONE_TO_ONE;
     for (size_t word = 0; key && word < step_grid_words(join->base.grid); word++) {
         uint64_t again = key->taken[word] & join->bits[word];
-        if (is_one_to_one && key->duplicates && (key->duplicates[word] & again))
-            return duplicates_error(join, key); /* it is the other side's fault */
         if (is_one_to_one && again)
-            return error_create(ERROR_QUERY, "multiple matches for labels: many-to-one matching "
-                                             "must be explicit (group_left/group_right)");
+            join->conflict_step = size_min(join->conflict_step, first_step(again, word));
         key->taken[word] |= join->bits[word];
     }
-    return NULL;
 }
 
 /* The row of the result for a pair: the one before when it has the same labels. */
@@ -180,10 +201,10 @@ static struct error *join_with_held(struct join *join, const struct many_row *ma
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = present[word] & stored_word(held, word);
-    struct error *err = any ? take_steps(join, many->key) : NULL;
-    if (err || !any)
-        return err;
-    err = result_row(join, many, held->labels, out, rows, own, arena);
+    if (!any)
+        return NULL;
+    take_steps(join, many->key);
+    struct error *err = result_row(join, many, held->labels, out, rows, own, arena);
     if (err)
         return err;
     struct join_side left = many_side(many), right = held_side(held);
@@ -209,9 +230,9 @@ static struct error *join_with_fill(struct join *join, const struct many_row *ma
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = present[word] & ~filled->present[word];
-    err = any ? take_steps(join, filled) : NULL;
-    if (err || !any)
-        return err;
+    if (!any)
+        return NULL;
+    take_steps(join, filled);
     struct labels one_labels = match_keys_labels(&join->keys, many->labels, arena);
     err = result_row(join, many, one_labels, out, rows, own, arena);
     if (err)
@@ -338,7 +359,7 @@ static struct error *join_pull(struct join *join, struct context *ctx, struct ar
             return join_batch(join, batch, arena, out);
         join->many_ended = true;
         if (!err)
-            err = check_duplicates(join);
+            err = check_matches(join);
     }
     return err ? err : complete_rows(join, arena, out);
 }
@@ -417,6 +438,7 @@ struct operator* join_create(struct execution *execution, const struct plan_node
         for (size_t j = 0; j < countof(metadata_labels); j++)
             join->include_has_names |= str_equal(join->matching->include[i], metadata_labels[j]);
     }
+    join->conflict_step = SIZE_MAX;
     join->duplicate_keys.budget = execution->budget;
     match_keys_init(&join->keys, execution, join->matching, sizeof(struct join_key));
     row_store_init(&join->held, execution, node->grid);

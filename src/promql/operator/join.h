@@ -33,7 +33,8 @@ struct join {
     struct match_keys keys;
     struct row_store held;
     VEC(struct join_key *) duplicate_keys;
-    uint64_t *many_seen; /* steps at which the "many" side has something; for duplicates only */
+    uint64_t *many_seen;  /* steps at which the "many" side has something; for duplicates only */
+    size_t conflict_step; /* the first at which a key was taken twice; SIZE_MAX: none */
     uint64_t *bits, *kept;
     double *scratch;
     bool is_held, many_ended;

@@ -64,7 +64,7 @@ static void warn_of_param(const struct quantile *quantile)
         most = fmax(most, quantile->param.values[step]);
         any_nan |= isnan(quantile->param.values[step]);
     }
-    double bad[] = {any_nan ? NAN : 0, most, least};
+    double bad[] = {any_nan ? NAN : most, any_nan ? NAN : least}; /* NaN hides the others */
     for (size_t i = 0; i < countof(bad); i++) {
         if (!(bad[i] >= 0 && bad[i] <= 1))
             annotations_add(quantile->execution->annotations, ANNOTATION_WARNING,
