@@ -56,6 +56,8 @@ struct grpc_message {
     /* internal */
     struct budget *budget;
     size_t charged;
+    bool pooled;
+    struct grpc_message *next;
     _Atomic unsigned references;
 };
 void grpc_message_unref(void *message);
