@@ -33,6 +33,9 @@ def peers():
 
 
 def binary(program):
+    """titan: the build to test. titan-release: the release build, for what sanitizers would distort."""
+    if program == "titan-release":
+        return os.environ.get("TITAN_RELEASE") or str(TOP / "build/release/titan")
     if program != "titan":
         return peers()[program]
     if os.environ.get("TITAN"):
