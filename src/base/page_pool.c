@@ -52,21 +52,45 @@ void *page_pool_take(size_t size, size_t *got)
     return fresh;
 }
 
+/* Makes room for `got` more bytes out of larger pages that nobody wants any more: kept after a
+ * burst of large arenas, they would keep small pages out for ever. NULL: there are none. */
+static struct free_page *pool_evict_locked(size_t class, size_t got, size_t *evicted)
+    REQUIRES(pool_lock)
+{
+    if (kept_bytes + got <= KEEP_BYTES_MAX)
+        return NULL;
+    for (size_t larger = SIZE_CLASSES; --larger > class;) {
+        struct free_page *page = free_pages[larger];
+        if (!page)
+            continue;
+        *evicted = (size_t)PAGE_POOL_SMALLEST << larger;
+        free_pages[larger] = page->next;
+        kept_bytes -= *evicted;
+        return page;
+    }
+    return NULL;
+}
+
 void page_pool_give(void *memory, size_t got)
 {
-    size_t page_size;
+    size_t page_size, evicted_size = 0;
     size_t class = size_class(got, &page_size);
-    struct free_page *page = memory;
+    struct free_page *page = memory, *evicted = NULL;
     bool keep = false;
     mutex_lock(&pool_lock);
     taken_bytes -= got;
-    if (class < SIZE_CLASSES && kept_bytes + got <= KEEP_BYTES_MAX) {
+    if (class < SIZE_CLASSES) {
+        evicted = pool_evict_locked(class, got, &evicted_size);
+        keep = kept_bytes + got <= KEEP_BYTES_MAX;
+    }
+    if (keep) {
         page->next = free_pages[class];
         free_pages[class] = page;
         kept_bytes += got;
-        keep = true;
     }
     mutex_unlock(&pool_lock);
+    if (evicted)
+        munmap(evicted, evicted_size);
     if (!keep)
         munmap(memory, got);
 }

@@ -22,7 +22,7 @@ uint64_t pb_varint_slow(struct pb_reader *reader)
     return value;
 }
 
-bool pb_next(struct pb_reader *reader)
+bool pb_next_slow(struct pb_reader *reader)
 {
     if (reader->at >= reader->end)
         return false;
@@ -145,16 +145,11 @@ static struct bytes pb_length_raw(struct pb_reader *reader)
     return view;
 }
 
-struct bytes pb_bytes(struct pb_reader *reader)
+struct bytes pb_bytes_slow(struct pb_reader *reader)
 {
     if (!pb_is(reader, PB_LENGTH))
         return (struct bytes){reader->end, 0};
     return pb_length_raw(reader);
-}
-
-struct str pb_str(struct pb_reader *reader)
-{
-    return bytes_str(pb_bytes(reader));
 }
 
 static void pb_skip_value(struct pb_reader *reader)
@@ -177,7 +172,7 @@ static void pb_skip_value(struct pb_reader *reader)
     }
 }
 
-void pb_skip(struct pb_reader *reader)
+void pb_skip_slow(struct pb_reader *reader)
 {
     size_t depth = 0;
     do {

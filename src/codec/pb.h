@@ -60,8 +60,17 @@ static inline uint64_t pb_varint_raw(struct pb_reader *reader)
     return pb_varint_slow(reader);
 }
 
-/* Moves on to the next field; false at the end and after a failure. */
-bool pb_next(struct pb_reader *reader);
+/* Moves on to the next field; false at the end and after a failure. The usual tag is one byte. */
+bool pb_next_slow(struct pb_reader *reader);
+static inline bool pb_next(struct pb_reader *reader)
+{
+    if (reader->at >= reader->end || *reader->at >= 0x80 || *reader->at < 1 << 3 ||
+        (*reader->at & 7) > PB_FIXED32)
+        return pb_next_slow(reader);
+    reader->field = *reader->at >> 3;
+    reader->wire = (enum pb_wire)(*reader->at++ & 7);
+    return true;
+}
 
 uint64_t pb_uint64(struct pb_reader *reader); /* also uint32, bool, enum, int32, int64 (cast) */
 int64_t pb_int64(struct pb_reader *reader);
@@ -74,9 +83,38 @@ int64_t pb_sfixed64(struct pb_reader *reader);
 uint32_t pb_fixed32(struct pb_reader *reader);
 double pb_double(struct pb_reader *reader);
 float pb_float(struct pb_reader *reader);
-struct bytes pb_bytes(struct pb_reader *reader); /* also nested messages; a view */
-struct str pb_str(struct pb_reader *reader);     /* a view; UTF-8 is not checked */
-void pb_skip(struct pb_reader *reader);
+struct bytes pb_bytes_slow(struct pb_reader *reader);
+void pb_skip_slow(struct pb_reader *reader);
+
+/* Whether a short value with a length in front is at hand, and whole. */
+static inline bool pb_is_short(const struct pb_reader *reader)
+{
+    return reader->wire == PB_LENGTH && reader->at < reader->end && *reader->at < 0x80 &&
+           *reader->at < reader->end - reader->at;
+}
+
+/* Also nested messages; a view. */
+static inline struct bytes pb_bytes(struct pb_reader *reader)
+{
+    if (!pb_is_short(reader))
+        return pb_bytes_slow(reader);
+    struct bytes view = {reader->at + 1, *reader->at};
+    reader->at += 1 + view.len;
+    return view;
+}
+
+static inline struct str pb_str(struct pb_reader *reader) /* a view; UTF-8 is not checked */
+{
+    return bytes_str(pb_bytes(reader));
+}
+
+static inline void pb_skip(struct pb_reader *reader)
+{
+    if (pb_is_short(reader))
+        reader->at += 1 + *reader->at;
+    else
+        pb_skip_slow(reader);
+}
 
 /* The values of one occurrence of a repeated number, packed or not:
  *

@@ -358,43 +358,75 @@ size_t series_wire_size(const struct series *series)
     return pb_size_length(FIELD_SERIES, series_size(series));
 }
 
-static void chunk_data_put(struct buf *out, uint32_t field, const struct chunk_data *data)
+/* Writing behind room that has been reserved: sizes are known, so nothing is checked per field. All
+ * tags are one byte. */
+static uint8_t *raw_varint(uint8_t *to, uint32_t field, uint64_t value)
 {
-    pb_put_length(out, field, chunk_data_size(data));
-    pb_put_uint64(out, 1, (uint64_t)(data->encoding - CHUNK_XOR));
-    pb_put_bytes(out, 2, data->bytes);
-    pb_put_uint64(out, 3, data->hash);
+    if (value == 0)
+        return to;
+    *to++ = (uint8_t)(field << 3 | PB_VARINT);
+    return to + varint_encode(to, value);
 }
 
-static void chunk_put(struct buf *out, const struct chunk *chunk)
+static uint8_t *raw_length(uint8_t *to, uint32_t field, size_t len)
 {
-    pb_put_length(out, FIELD_CHUNKS, chunk_size(chunk));
-    pb_put_int64(out, FIELD_MIN_TIME, chunk->min_time);
-    pb_put_int64(out, FIELD_MAX_TIME, chunk->max_time);
+    *to++ = (uint8_t)(field << 3 | PB_LENGTH);
+    return to + varint_encode(to, len);
+}
+
+static uint8_t *raw_bytes(uint8_t *to, uint32_t field, const void *data, size_t len)
+{
+    to = raw_length(to, field, len);
+    if (len)
+        memcpy(to, data, len);
+    return to + len;
+}
+
+static uint8_t *chunk_data_put(uint8_t *to, uint32_t field, const struct chunk_data *data)
+{
+    to = raw_length(to, field, chunk_data_size(data));
+    to = raw_varint(to, 1, (uint64_t)(data->encoding - CHUNK_XOR));
+    if (data->bytes.len)
+        to = raw_bytes(to, 2, data->bytes.data, data->bytes.len);
+    return raw_varint(to, 3, data->hash);
+}
+
+static uint8_t *chunk_put(uint8_t *to, const struct chunk *chunk)
+{
+    to = raw_length(to, FIELD_CHUNKS, chunk_size(chunk));
+    to = raw_varint(to, FIELD_MIN_TIME, (uint64_t)chunk->min_time);
+    to = raw_varint(to, FIELD_MAX_TIME, (uint64_t)chunk->max_time);
     for (enum aggr aggr = AGGR_RAW; aggr < AGGR_NUMBER; aggr++) {
         const struct chunk_data *part = chunk_part(chunk, aggr);
         if (part)
-            chunk_data_put(out, FIELD_RAW + aggr, part);
+            to = chunk_data_put(to, FIELD_RAW + aggr, part);
     }
+    return to;
 }
 
-static void series_put(struct buf *out, const struct series *series, size_t size)
+static uint8_t *series_put(uint8_t *to, const struct series *series)
 {
-    pb_put_length(out, FIELD_SERIES, size);
+    to = raw_length(to, FIELD_SERIES, series_size(series));
     struct labels_reader reader = labels_read(series->labels);
     struct label label;
     while (labels_next(&reader, &label)) {
-        pb_put_length(out, FIELD_LABELS, label_size(&label));
-        pb_put_str_always(out, 1, label.name);
-        pb_put_str_always(out, 2, label.value);
+        to = raw_length(to, FIELD_LABELS, label_size(&label));
+        to = raw_bytes(to, 1, label.name.data, label.name.len);
+        to = raw_bytes(to, 2, label.value.data, label.value.len);
     }
     for (size_t i = 0; i < series->chunks.count; i++)
-        chunk_put(out, &series->chunks.items[i]);
+        to = chunk_put(to, &series->chunks.items[i]);
+    return to;
 }
 
 void series_frame_encode_one(struct buf *out, const struct series *series)
 {
-    series_put(out, series, series_size(series));
+    size_t size = series_wire_size(series);
+    char *room = buf_reserve(out, size);
+    if (!room)
+        return;
+    (void)series_put((uint8_t *)room, series);
+    out->len += size;
 }
 
 void series_frame_encode_batch(struct buf *out, const struct series *items, size_t count)
@@ -402,9 +434,13 @@ void series_frame_encode_batch(struct buf *out, const struct series *items, size
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
         size += series_wire_size(&items[i]);
-    pb_put_length(out, FIELD_BATCH, size);
+    char *room = buf_reserve(out, pb_size_length(FIELD_BATCH, size));
+    if (!room)
+        return;
+    uint8_t *to = raw_length((uint8_t *)room, FIELD_BATCH, size);
     for (size_t i = 0; i < count; i++)
-        series_put(out, &items[i], series_size(&items[i]));
+        to = series_put(to, &items[i]);
+    out->len += (size_t)(to - (uint8_t *)room);
 }
 
 void series_frame_encode_warning(struct buf *out, struct str text)
