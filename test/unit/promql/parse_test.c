@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "promql/plan.h"
 #include "promql/print.h"
+#include "runtime/pool.h"
 #include "support/test.h"
 
 static const struct parse_options everything = {
@@ -266,6 +268,39 @@ TEST(depth_is_bounded)
     buf_deinit(&got);
 }
 
+static void plan_deep_queries(void *arg)
+{
+    struct buf query = {0}, text = {0};
+    for_each_case(c, deep_cases) {
+        struct arena *arena = arena_create(NULL);
+        struct plan_params params = {.end_ms = 100, .step_ms = 1, .subquery_step_ms = 1};
+        struct expr *expr;
+        struct plan plan;
+        repeat(&query, c->before, PROMQL_DEPTH_MAX - 1, c->middle, c->after);
+        struct error *err = promql_parse(buf_str(&query), &everything, arena, &expr);
+        if (!err)
+            expr_print(&text, expr);
+        if (!err)
+            err = plan_create(expr, &params, arena, &plan);
+        if (!err)
+            plan_explain(&plan, &text);
+        error_free(err);
+        arena_unref(arena);
+    }
+    buf_deinit(&query);
+    buf_deinit(&text);
+    *(bool *)arg = true;
+}
+
+TEST(the_deepest_queries_fit_the_stack_of_a_thread)
+{
+    bool done = false;
+    struct pool *pool = pool_create("deep", 1, 1);
+    CHECK_OK(pool_run(pool, plan_deep_queries, &done));
+    pool_free(pool);
+    CHECK(done);
+}
+
 TEST(length_is_bounded)
 {
     struct buf query = {0}, got = {0};
@@ -391,6 +426,6 @@ TEST(functions_are_found_by_name_and_id)
 TEST_MAIN(TEST_ENTRY(queries_print_in_one_way), TEST_ENTRY(errors_are_in_prometheus_words),
           TEST_ENTRY(nothing_is_not_a_query),
           TEST_ENTRY(printing_and_parsing_again_changes_nothing), TEST_ENTRY(depth_is_bounded),
-          TEST_ENTRY(length_is_bounded), TEST_ENTRY(a_spent_budget_is_an_error),
-          TEST_ENTRY(selectors_alone_may_match_everything), TEST_ENTRY(metrics_alone),
-          TEST_ENTRY(functions_are_found_by_name_and_id))
+          TEST_ENTRY(the_deepest_queries_fit_the_stack_of_a_thread), TEST_ENTRY(length_is_bounded),
+          TEST_ENTRY(a_spent_budget_is_an_error), TEST_ENTRY(selectors_alone_may_match_everything),
+          TEST_ENTRY(metrics_alone), TEST_ENTRY(functions_are_found_by_name_and_id))
