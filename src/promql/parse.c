@@ -512,8 +512,11 @@ static struct expr *parse_brackets(struct parser *parser, struct expr *inner)
     struct expr *expr = parser_new(parser, EXPR_SUBQUERY, position, inner, NULL);
     expr->subquery.expr = inner;
     expr->subquery.range = duration_from_expr(range);
-    if (step)
-        expr->subquery.step = duration_from_expr(step);
+    if (!step)
+        return expr;
+    expr->subquery.step = duration_from_expr(step);
+    if (!expr->subquery.step.expr && expr->subquery.step.ms == 0) /* zero means the default */
+        return parser_fail(parser, step->position.start, "subquery step is below a millisecond");
     return expr;
 }
 

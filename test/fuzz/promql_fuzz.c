@@ -1,0 +1,75 @@
+/* Any text as a query: parsed, printed, planned; as a selector and as a metric. What is printed
+ * reads back the same. */
+#include "fuzz.h"
+
+#include <stdlib.h>
+
+#include "promql/parse.h"
+#include "promql/plan.h"
+#include "promql/print.h"
+
+static const struct parse_options everything = {
+    .experimental_functions = true, .fill_modifiers = true, .extended_functions = true};
+
+static void plan(const struct expr *expr, struct str text, int64_t step_ms, bool late_names)
+{
+    struct plan_params params = {
+        .text = text,
+        .start_ms = 1000000,
+        .end_ms = step_ms ? 1600000 : 1000000,
+        .step_ms = step_ms,
+        .lookback_ms = 300000,
+        .subquery_step_ms = 60000,
+        .max_resolution_ms = 300000,
+        .delayed_name_removal = late_names,
+    };
+    struct arena *arena = arena_create(NULL);
+    struct buf out = {0};
+    struct plan plan;
+    struct error *err = plan_create(expr, &params, arena, &plan);
+    if (!err)
+        plan_explain(&plan, &out);
+    error_free(err);
+    buf_deinit(&out);
+    arena_unref(arena);
+}
+
+/* Prometheus prints infinities with a sign, which then stands for itself; and fractions of a
+ * millisecond not at all, so that a range may become zero. */
+static void print_twice(const struct expr *expr, struct arena *arena)
+{
+    struct buf once = {0}, twice = {0};
+    struct expr *again;
+    expr_print(&once, expr);
+    struct error *err = promql_parse(buf_str(&once), &everything, arena, &again);
+    if (!err) {
+        expr_print(&twice, again);
+        if (!str_equal(buf_str(&once), buf_str(&twice)) &&
+            !str_contains(buf_str(&once), STR("Inf")))
+            abort();
+    }
+    error_free(err);
+    buf_deinit(&once);
+    buf_deinit(&twice);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str text = bytes_str((struct bytes){data, size});
+    struct arena *arena = arena_create(NULL);
+    struct expr *expr;
+    struct matcher *matchers;
+    size_t count;
+    struct labels labels;
+    struct error *err = promql_parse(text, &everything, arena, &expr);
+    if (!err) {
+        print_twice(expr, arena);
+        plan(expr, text, 0, false);
+        plan(expr, text, 60000, size % 2);
+    }
+    error_free(err);
+    error_free(promql_parse_selector(text, arena, &matchers, &count));
+    error_free(promql_parse_metric(text, arena, &labels));
+    arena_unref(arena);
+    return 0;
+}
