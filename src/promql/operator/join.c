@@ -121,6 +121,16 @@ static size_t first_duplicate(const struct join *join, const struct join_key *ke
     return SIZE_MAX;
 }
 
+/* Whether there will be an error at the end, by what was seen so far. */
+static bool must_fail(const struct join *join)
+{
+    for (size_t i = 0; i < join->duplicate_keys.len; i++) {
+        if (first_duplicate(join, join->duplicate_keys.items[i]) != SIZE_MAX)
+            return true;
+    }
+    return join->conflict_step != SIZE_MAX;
+}
+
 /* When the other side has ended and it is known where it had something. */
 static struct error *check_matches(struct join *join)
 {
@@ -297,7 +307,7 @@ static struct error *join_batch(struct join *join, struct step_batch *batch, str
     }
     if (err)
         return err;
-    (*out)->row_count = rows;
+    (*out)->row_count = must_fail(join) ? 0 : rows; /* what follows must not trip over them first */
     step_batch_drop_empty_rows(*out);
     return NULL;
 }
