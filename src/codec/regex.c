@@ -41,7 +41,9 @@ static size_t class_length(struct str text, size_t at)
         if (text.data[i] == '\\') {
             i++;
         } else if (text.data[i] == '[' && i + 1 < text.len && text.data[i + 1] == ':') {
-            const char *end = memmem(text.data + i, text.len - i, ":]", 2);
+            /* the name lies behind both characters: "[:]" does not open one */
+            struct str rest = str_slice(text, i + 2, text.len);
+            const char *end = memmem(rest.data, rest.len, ":]", 2);
             if (end)
                 i = (size_t)(end - text.data) + 1;
         }
