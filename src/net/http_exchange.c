@@ -81,6 +81,7 @@ struct http_exchange *http_exchange_create(const struct http_exchange_config *co
     exchange->is_http10 = head->is_http10;
     exchange->is_head = str_equal(head->method, STR("HEAD"));
     exchange->start_ns = time_now_monotonic_ns();
+    req->received_ns = exchange->start_ns;
     exchange->body.budget = exchange->budget;
     exchange->res.body.budget = exchange->budget;
     req->arena = arena_create(exchange->budget);

@@ -41,6 +41,8 @@ struct http_request { /* all of it lives in `arena`, which goes when the respons
     struct str params_error; /* empty: none */
     struct str peer;         /* address:port of the client */
     struct str path_value;   /* what the "*" of the route's pattern matched, decoded */
+    int64_t received_ns;     /* time_now_monotonic_ns() when the head was there; then it waited for
+                                its body and for its pool */
 };
 
 struct str http_request_header(const struct http_request *req,

@@ -1,0 +1,161 @@
+#include "api/query_api.h"
+
+#include <stdlib.h>
+
+#include "api/api_response.h"
+#include "api/query_call.h"
+#include "base/memory.h"
+#include "runtime/metrics.h"
+#include "runtime/pool.h"
+
+enum { FORM_MAX = 10 << 20 };
+
+/* What every handler does around its own work. */
+#define WITH_CORS(name, handler)                                                                   \
+    static struct error *name(void *self, struct http_request *req, struct http_response *res)     \
+    {                                                                                              \
+        if (!((const struct query_api *)self)->config.disable_cors)                                \
+            api_set_cors(res);                                                                     \
+        return handler(self, req, res);                                                            \
+    }
+
+static struct error *options(void *self, struct http_request *req, struct http_response *res)
+{
+    res->status = 204;
+    return NULL;
+}
+
+/* Thanos serves it, Titan does not know it yet: said so, rather than answered with nothing. */
+static struct error *not_yet(void *self, struct http_request *req, struct http_response *res)
+{
+    struct str text = arena_printf(req->arena, "%.*s is not implemented yet", STR_ARG(req->path));
+    api_respond_failure(res, 501, "unavailable", text);
+    return NULL;
+}
+
+WITH_CORS(route_query, handle_query)
+WITH_CORS(route_query_range, handle_query_range)
+WITH_CORS(route_series, handle_series)
+WITH_CORS(route_label_names, handle_label_names)
+WITH_CORS(route_label_values, handle_label_values)
+WITH_CORS(route_stores, handle_stores)
+WITH_CORS(route_build_info, handle_build_info)
+WITH_CORS(route_runtime_info, handle_runtime_info)
+WITH_CORS(route_flags, handle_flags)
+WITH_CORS(route_options, options)
+WITH_CORS(route_not_yet, not_yet)
+
+static void error_respond(void *self, struct http_request *req, struct http_response *res,
+                          struct error *err)
+{
+    if (!((const struct query_api *)self)->config.disable_cors)
+        api_set_cors(res);
+    api_respond_error(res, err);
+}
+
+enum pool_choice { POOL_QUERIES, POOL_METADATA, POOL_QUICK };
+
+static const struct {
+    const char *methods, *path, *name;
+    http_handler handler;
+    enum pool_choice pool;
+} endpoints[] = {
+    {"GET,POST", "query", "query", route_query, POOL_QUERIES},
+    {"GET,POST", "query_range", "query_range", route_query_range, POOL_QUERIES},
+    {"GET,POST", "series", "series", route_series, POOL_METADATA},
+    {"GET,POST", "labels", "label_names", route_label_names, POOL_METADATA},
+    {"GET", "label/*/values", "label_values", route_label_values, POOL_METADATA},
+    {"GET", "stores", "stores", route_stores, POOL_QUICK},
+    {"GET", "status/buildinfo", "status_build", route_build_info, POOL_QUICK},
+    {"GET", "status/runtimeinfo", "status_runtime", route_runtime_info, POOL_QUICK},
+    {"GET", "status/flags", "status_flags", route_flags, POOL_QUICK},
+    {"GET", "status/tsdb", "status_tsdb", route_not_yet, POOL_QUICK},
+    {"GET,POST", "query_explain", "query_explain", route_not_yet, POOL_QUICK},
+    {"GET,POST", "query_range_explain", "query", route_not_yet, POOL_QUICK},
+    {"GET", "rules", "rules", route_not_yet, POOL_QUICK},
+    {"GET", "alerts", "alerts", route_not_yet, POOL_QUICK},
+    {"GET", "targets", "targets", route_not_yet, POOL_QUICK},
+    {"GET", "metadata", "metadata", route_not_yet, POOL_QUICK},
+    {"GET,POST", "query_exemplars", "exemplars", route_not_yet, POOL_QUICK},
+    {"OPTIONS", "*", "options", route_options, POOL_QUICK},
+};
+
+static void register_metrics(struct query_api *api)
+{
+    static const double spans[] = {900,   1800,   3600,   7200,   14400,  28800,
+                                   57600, 115200, 230400, 460800, 921600, 1843200};
+    static const double waits[] = {0.01, 0.1, 0.3, 0.6, 1,   3,   6,   9,
+                                   20,   30,  60,  90,  120, 240, 360, 720};
+    struct metrics *metrics = api->config.metrics;
+    if (!metrics)
+        return;
+    api->range_seconds = metrics_histogram(
+        metrics, "thanos_query_range_requested_timespan_duration_seconds",
+        "A histogram of the query range window in seconds.", spans, countof(spans));
+    api->waiting_seconds = metrics_histogram(
+        metrics, "thanos_query_concurrent_gate_queries_duration_seconds",
+        "How many seconds it took for queries to wait at the gate.", waits, countof(waits));
+    api->running = metrics_gauge(metrics, "thanos_query_concurrent_gate_queries_in_flight",
+                                 "Number of queries that are currently in flight.");
+    api->running_max = metrics_gauge(metrics, "thanos_query_concurrent_gate_queries_max",
+                                     "Maximum number of concurrent queries.");
+    api->started = metrics_counter(metrics, "thanos_query_concurrent_gate_queries_total",
+                                   "Total number of queries that passed the gate.");
+    if (api->config.queries)
+        metric_set(api->running_max, (double)pool_threads(api->config.queries));
+}
+
+static struct pool *pool_of(const struct query_api_config *config, enum pool_choice choice)
+{
+    return choice == POOL_QUERIES    ? config->queries
+           : choice == POOL_METADATA ? config->metadata
+                                     : config->quick;
+}
+
+static char *pattern_of(const struct query_api_config *config, const char *path)
+{
+    struct buf text = {0};
+    buf_printf(&text, "%.*s/api/v1/%s", STR_ARG(config->route_prefix), path);
+    char *pattern = str_dup(buf_str(&text));
+    buf_deinit(&text);
+    return pattern;
+}
+
+struct query_api *query_api_create(const struct query_api_config *config)
+{
+    struct query_api *api = xcalloc(1, sizeof(*api));
+    api->config = *config;
+    api->route_count = countof(endpoints);
+    api->routes = xcalloc(api->route_count, sizeof(*api->routes));
+    api->patterns = xcalloc(api->route_count, sizeof(*api->patterns));
+    for (size_t i = 0; i < api->route_count; i++) {
+        api->patterns[i] = pattern_of(config, endpoints[i].path);
+        api->routes[i] = (struct http_route){.methods = endpoints[i].methods,
+                                             .pattern = api->patterns[i],
+                                             .handler = endpoints[i].handler,
+                                             .self = api,
+                                             .pool = pool_of(config, endpoints[i].pool),
+                                             .body_max = FORM_MAX,
+                                             .name = endpoints[i].name,
+                                             .error_respond = error_respond};
+    }
+    register_metrics(api);
+    return api;
+}
+
+void query_api_free(struct query_api *api)
+{
+    if (!api)
+        return;
+    for (size_t i = 0; i < api->route_count; i++)
+        free(api->patterns[i]);
+    free(api->patterns);
+    free(api->routes);
+    free(api);
+}
+
+const struct http_route *query_api_routes(const struct query_api *api, size_t *count)
+{
+    *count = api->route_count;
+    return api->routes;
+}

@@ -1,0 +1,127 @@
+/* /api/v1/query and /api/v1/query_range. */
+#include "api/api_response.h"
+#include "api/query_call.h"
+#include "api/query_params.h"
+#include "api/result_json.h"
+#include "promql/engine.h"
+#include "runtime/context.h"
+#include "runtime/metrics.h"
+#include "runtime/time.h"
+
+struct timings {
+    int64_t received_ns, started_ns, ended_ns;
+};
+
+static void put_seconds(struct json_writer *json, const char *key, int64_t ns)
+{
+    json_put_key(json, key);
+    json_put_double(json, (double)int64_max(ns, 0) / 1e9);
+}
+
+static void write_stats(struct json_writer *json, const struct engine_result *result,
+                        const struct timings *timings)
+{
+    int64_t run_ns = timings->ended_ns - timings->started_ns;
+    json_put_key(json, "stats");
+    json_begin_object(json);
+    json_put_key(json, "timings");
+    json_begin_object(json);
+    put_seconds(json, "evalTotalTime", run_ns);
+    put_seconds(json, "resultSortTime", 0);
+    put_seconds(json, "queryPreparationTime", 0);
+    put_seconds(json, "innerEvalTime", run_ns);
+    put_seconds(json, "execQueueTime", timings->started_ns - timings->received_ns);
+    put_seconds(json, "execTotalTime", timings->ended_ns - timings->received_ns);
+    json_end_object(json);
+    json_put_key(json, "samples");
+    json_begin_object(json);
+    json_put_key(json, "totalQueryableSamples");
+    json_put_uint64(json, result->samples_total);
+    json_put_key(json, "peakSamples");
+    json_put_uint64(json, result->samples_peak);
+    json_end_object(json);
+    json_end_object(json);
+}
+
+/* Thanos puts all of them into "warnings". */
+static void add_annotations(struct context *ctx, const struct engine_result *result)
+{
+    for (size_t i = 0; i < result->warnings.count; i++)
+        context_warn(ctx, result->warnings.items[i]);
+    for (size_t i = 0; i < result->infos.count; i++)
+        context_warn(ctx, result->infos.items[i]);
+}
+
+static void respond(struct query_call *call, const struct query_params *params,
+                    const struct engine_result *result, const struct timings *timings,
+                    struct http_response *res)
+{
+    struct json_writer json = api_begin(res);
+    json_begin_object(&json);
+    json_put_key(&json, "resultType");
+    json_put_cstr(&json, result_type_text(result));
+    json_put_key(&json, "result");
+    result_write(&json, result);
+    if (params->wants_stats)
+        write_stats(&json, result, timings);
+    json_put_key(&json, "analysis");
+    json_begin_object(&json);
+    json_end_object(&json);
+    json_end_object(&json);
+    add_annotations(call->ctx, result);
+    if (params->wants_analysis)
+        context_warn(call->ctx, STR("Query not analyzable; analysis is not supported yet."));
+    api_end(res, &json, call->ctx);
+}
+
+static struct error *run(struct query_call *call, const struct query_params *params,
+                         struct http_response *res)
+{
+    const struct query_api_config *config = &call->api->config;
+    struct engine_result result;
+    struct timings timings = {.received_ns = call->req->received_ns,
+                              .started_ns = time_now_monotonic_ns()};
+    metric_observe(call->api->waiting_seconds,
+                   (double)(timings.started_ns - timings.received_ns) / 1e9);
+    metric_inc(call->api->started);
+    metric_add(call->api->running, 1);
+    struct error *err =
+        engine_exec(config->engine, config->store, call->ctx, &params->query, call->arena, &result);
+    metric_add(call->api->running, -1);
+    timings.ended_ns = time_now_monotonic_ns();
+    if (err)
+        return query_call_error(call, err);
+    respond(call, params, &result, &timings, res);
+    return NULL;
+}
+
+static struct error *run_params(const struct query_api *api, struct http_request *req,
+                                const struct query_params *params, struct http_response *res)
+{
+    struct query_call call;
+    struct error *err = query_call_begin(&call, api, req, params->has_timeout, params->timeout_ms);
+    if (!err)
+        err = run(&call, params, res);
+    query_call_end(&call);
+    return err;
+}
+
+struct error *handle_query(void *self, struct http_request *req, struct http_response *res)
+{
+    const struct query_api *api = self;
+    struct query_params params;
+    struct error *err = query_params_instant(&api->config, req, time_now_ms(), &params);
+    return err ? err : run_params(api, req, &params, res);
+}
+
+struct error *handle_query_range(void *self, struct http_request *req, struct http_response *res)
+{
+    const struct query_api *api = self;
+    struct query_params params;
+    struct error *err = query_params_range(&api->config, req, &params);
+    if (err)
+        return err;
+    metric_observe(api->range_seconds,
+                   ((double)params.query.end_ms - (double)params.query.start_ms) / 1000);
+    return run_params(api, req, &params, res);
+}

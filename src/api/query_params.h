@@ -1,0 +1,34 @@
+/* api/query_params.h: all parameters of /query and /query_range, checked in Thanos's order. */
+#pragma once
+
+#include "api/query_api.h"
+#include "base/error.h"
+#include "net/http_server.h"
+#include "promql/engine.h"
+
+struct query_params {
+    struct engine_query query;
+    bool has_timeout;
+    int64_t timeout_ms; /* may be 0 or negative: it is over at once */
+    bool wants_stats, wants_analysis;
+};
+
+/* Strings and lists live in the request. ERROR_INVALID. */
+MUST_CHECK struct error *query_params_instant(const struct query_api_config *config,
+                                              const struct http_request *req, int64_t now_ms,
+                                              struct query_params *out);
+MUST_CHECK struct error *query_params_range(const struct query_api_config *config,
+                                            const struct http_request *req,
+                                            struct query_params *out);
+
+/* Which stores are asked, and whether one that fails is a warning; also for series and labels. */
+MUST_CHECK struct error *query_params_partial(const struct query_api_config *config,
+                                              const struct http_request *req,
+                                              enum partial_response *out);
+/* The labels that tell replicas apart, empty when they are not to be joined. */
+MUST_CHECK struct error *query_params_replicas(const struct query_api_config *config,
+                                               const struct http_request *req,
+                                               struct str_list *out);
+/* ERROR_INVALID "tenant name not valid". */
+MUST_CHECK struct error *query_params_tenant(const struct query_api_config *config,
+                                             const struct http_request *req, struct str *out);
