@@ -242,7 +242,9 @@ static struct error *next_in_frame(struct remote_read *read, struct arena *arena
     while (!*found && pb_next(&read->message)) {
         if (read->message.field == 1) {
             struct bytes message = pb_bytes(&read->message);
-            struct error *err = chunked_series_decode(message, read->external, arena, out);
+            struct error *err = pb_error(&read->message, "remote read frame");
+            if (!err)
+                err = chunked_series_decode(message, read->external, arena, out);
             if (err)
                 return err;
             *found = true;
@@ -322,7 +324,8 @@ static struct error *remote_read_next(struct series_set *base, struct arena *are
             give_sorted(read, arena, max, out);
             break;
         }
-        read->err = give_frames(read, arena, max, out);
+        struct error *err = give_frames(read, arena, max, out);
+        error_keep_first(&read->err, err);
         rotate_arena(read);
     }
     /* what was found before an error is given first */
