@@ -276,8 +276,7 @@ static const char *const many_queries[] = {
     "absent(requests_total{job=\"none\"})",
     "scalar(sum(requests_total)) + time()",
     "sort_desc(requests_total)",
-    "histogram_quantile(0.9, label_replace(requests_total, \"le\", \"$1\", \"instance\", "
-    "\"(.*)\"))",
+    "histogram_quantile(0.9, label_replace(requests_total, 'le', '$1', 'instance', '(.*)'))",
     "sum(requests_total @ end()) + requests_total",
     "-requests_total",
 };
