@@ -1,0 +1,239 @@
+#include "unit/rpc/rpc_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "query/endpoint_set.h"
+#include "runtime/metrics.h"
+#include "runtime/time.h"
+#include "store/store_proxy.h"
+
+/* Stores served at ports that can be stopped and started again, and the set that watches them. */
+struct fixture {
+    struct rpc_server servers[3];
+    struct store *stores[3];
+    char addresses[3][32];
+    bool is_running[3];
+    struct event_loops *loops;
+    struct log *log;
+    struct metrics *metrics;
+    struct endpoint_set *set;
+    struct context *ctx;
+    struct arena *arena;
+};
+
+static void fixture_start_server(struct fixture *f, size_t i)
+{
+    rpc_server_start(&f->servers[i], f->stores[i], f->addresses[i][0] ? f->addresses[i] : NULL,
+                     NULL);
+    struct str address = grpc_server_address(f->servers[i].server);
+    snprintf(f->addresses[i], sizeof(f->addresses[i]), "%.*s", STR_ARG(address));
+    f->is_running[i] = true;
+}
+
+static void fixture_stop_server(struct fixture *f, size_t i)
+{
+    rpc_server_stop(&f->servers[i]);
+    f->is_running[i] = false;
+}
+
+static void fixture_init(struct fixture *f, int64_t unhealthy_timeout_ms)
+{
+    static const char *const replicas[] = {"a", "b", "c"};
+    struct str addresses[4];
+    *f = (struct fixture){.arena = arena_create(NULL)};
+    for (size_t i = 0; i < 3; i++) {
+        struct memory_store *store = memory_store_create();
+        memory_store_add(store, (int64_t[]){1000}, 1, "__name__", "up", "replica", replicas[i],
+                         NULL);
+        memory_store_add_range(store, labels_of(f->arena, "replica", replicas[i], NULL));
+        f->stores[i] = memory_store_base(store);
+        fixture_start_server(f, i);
+        addresses[i] = str_from(f->addresses[i]);
+    }
+    addresses[3] = addresses[0];
+    f->loops = event_loops_create(1);
+    f->log = log_create(2, LOG_ERROR, LOG_LOGFMT, STR(""));
+    f->metrics = metrics_create();
+    f->ctx = context_create(NULL, 30000);
+    context_collect_warnings(f->ctx);
+    CHECK_OK(endpoint_set_create(
+        &(struct endpoint_set_config){
+            .loops = f->loops,
+            .addresses = addresses,
+            .address_count = 4,
+            .check_interval_ms = 50,
+            .check_timeout_ms = 2000,
+            .unhealthy_timeout_ms = unhealthy_timeout_ms,
+            .metric_labels = ENDPOINT_METRIC_EXTERNAL_LABELS | ENDPOINT_METRIC_STORE_TYPE,
+            .log = f->log,
+            .metrics = f->metrics,
+        },
+        &f->set));
+}
+
+static void fixture_deinit(struct fixture *f)
+{
+    endpoint_set_free(f->set);
+    context_unref(f->ctx);
+    arena_unref(f->arena);
+    event_loops_free(f->loops);
+    metrics_free(f->metrics);
+    log_free(f->log);
+    for (size_t i = 0; i < 3; i++) {
+        if (f->is_running[i])
+            fixture_stop_server(f, i);
+        store_free(f->stores[i]);
+    }
+}
+
+static size_t fixture_stores(struct fixture *f)
+{
+    struct store_list *list = endpoint_set_stores(f->set);
+    size_t count = store_list_count(list);
+    store_list_unref(list);
+    return count;
+}
+
+static struct endpoint_statuses fixture_statuses(struct fixture *f)
+{
+    struct endpoint_statuses statuses;
+    endpoint_set_statuses(f->set, f->arena, &statuses);
+    return statuses;
+}
+
+static void fixture_wait_stores(struct fixture *f, size_t want)
+{
+    int64_t until = time_now_monotonic_ms() + 15000;
+    while (fixture_stores(f) != want && time_now_monotonic_ms() < until)
+        CHECK_OK(context_sleep(f->ctx, 10));
+    CHECK_EQ(fixture_stores(f), want);
+}
+
+static void check_metrics(struct fixture *f, const char *part, bool is_there)
+{
+    struct buf text = BUF_INIT(NULL);
+    metrics_write(f->metrics, &text, false);
+    if (str_contains(buf_str(&text), str_from(part)) != is_there)
+        CHECK_STR(buf_str(&text), part);
+    buf_deinit(&text);
+}
+
+TEST(endpoints_come_go_and_come_back)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    CHECK_EQ(fixture_stores(&f), 0);
+    CHECK_EQ(fixture_statuses(&f).count, 0);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 3); /* the one given twice counts once */
+    check_metrics(&f, "thanos_query_duplicated_endpoint_addresses_total 1\n", true);
+    check_metrics(&f,
+                  "thanos_store_nodes_grpc_connections{external_labels=\"{replica=\\\"b\\\"}\","
+                  "store_type=\"sidecar\"} 1\n",
+                  true);
+    struct endpoint_statuses statuses = fixture_statuses(&f);
+    CHECK_EQ(statuses.count, 3);
+    CHECK_STR(statuses.items[0].type, "sidecar");
+    CHECK_EQ(statuses.items[0].last_error.len, 0);
+    CHECK_EQ(statuses.items[0].label_set_count, 1);
+    CHECK(statuses.items[0].last_check_ms > time_now_ms() - 10000);
+    fixture_stop_server(&f, 1);
+    fixture_wait_stores(&f, 2);
+    check_metrics(&f, "replica=\\\"b\\\"", false);
+    statuses = fixture_statuses(&f);
+    CHECK_EQ(statuses.count, 3); /* still shown, with its error */
+    size_t failed = 0;
+    for (size_t i = 0; i < 3; i++)
+        failed += str_contains(statuses.items[i].last_error, STR("code = Unavailable"));
+    CHECK_EQ(failed, 1);
+    fixture_start_server(&f, 1);
+    fixture_wait_stores(&f, 3);
+    fixture_deinit(&f);
+}
+
+TEST(endpoints_away_for_long_are_forgotten)
+{
+    struct fixture f;
+    fixture_init(&f, 100);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    fixture_stop_server(&f, 0);
+    fixture_wait_stores(&f, 2);
+    int64_t until = time_now_monotonic_ms() + 15000;
+    while (fixture_statuses(&f).count == 3 && time_now_monotonic_ms() < until)
+        CHECK_OK(context_sleep(f.ctx, 10));
+    CHECK_EQ(fixture_statuses(&f).count, 2);
+    fixture_deinit(&f);
+}
+
+TEST(endpoints_that_are_not_ready_are_not_asked)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    f.servers[2].is_ready = false;
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 2);
+    f.servers[2].is_ready = true;
+    fixture_wait_stores(&f, 3);
+    fixture_deinit(&f);
+}
+
+TEST(queries_go_to_the_endpoints_and_outlive_their_removal)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    struct store *proxy = store_proxy_create(
+        &(struct store_proxy_config){.stores = endpoint_set_stores, .self = f.set});
+    struct matcher matcher;
+    CHECK_OK(matcher_create(f.arena, MATCH_EQUAL, STR("__name__"), STR("up"), &matcher));
+    struct store_query query = {
+        .min_time = 0, .max_time = 9000, .matchers = &matcher, .matcher_count = 1, .aggrs = 1};
+    struct series_set *set;
+    struct series_batch batch;
+    CHECK_OK(store_select(proxy, f.ctx, &query, &set));
+    fixture_stop_server(&f, 0); /* a graceful stop: running streams end */
+    fixture_wait_stores(&f, 2);
+    CHECK_OK(series_set_read_all(set, f.arena, 10, &batch));
+    CHECK_EQ(batch.count, 3);
+    CHECK_OK(store_select(proxy, f.ctx, &query, &set));
+    CHECK_OK(series_set_read_all(set, f.arena, 10, &batch));
+    CHECK_EQ(batch.count, 2);
+    CHECK(!context_has_warnings(f.ctx));
+    store_free(proxy);
+    fixture_deinit(&f);
+}
+
+static const struct {
+    const char *name, *address;
+} bad_addresses[] = {
+    {"discovery", "dns+prometheus:10901"},
+    {"no port", "localhost"},
+    {"no host", ":10901"},
+    {"port 0", "localhost:0"},
+    {"port of letters", "localhost:http"},
+    {"empty", ""},
+};
+
+TEST(addresses_are_checked)
+{
+    for_each_case(c, bad_addresses) {
+        struct str address = str_from(c->address);
+        struct endpoint_set *set;
+        CHECK_ERROR(
+            endpoint_set_create(
+                &(struct endpoint_set_config){.addresses = &address, .address_count = 1}, &set),
+            ERROR_INVALID);
+    }
+}
+
+TEST_MAIN(TEST_ENTRY(endpoints_come_go_and_come_back),
+          TEST_ENTRY(endpoints_away_for_long_are_forgotten),
+          TEST_ENTRY(endpoints_that_are_not_ready_are_not_asked),
+          TEST_ENTRY(queries_go_to_the_endpoints_and_outlive_their_removal),
+          TEST_ENTRY(addresses_are_checked))
