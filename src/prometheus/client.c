@@ -138,7 +138,7 @@ static struct error *ask_as(struct prometheus_client *client, struct context *ct
                             struct str params, const struct http_header *agent, int *status,
                             struct prometheus_answer *out)
 {
-    *out = (struct prometheus_answer){.body = BUF_INIT(context_budget(ctx))};
+    *out = (struct prometheus_answer){.body = BUF_INIT(context_budget(ctx)), .data = STR("")};
     struct error *err = fetch(client, ctx, path, params, agent, status, &out->body);
     if (err)
         return err;

@@ -58,16 +58,17 @@ static bool send_all(struct fake_prometheus *fake, int fd, const char *data, siz
 static void send_reply(struct fake_prometheus *fake, int fd, struct fake_reply *reply)
 {
     struct buf head = {0};
+    struct str body = buf_str(&reply->body);
     char byte;
     buf_printf(&head, "HTTP/1.1 %d X\r\nContent-Type: %.*s\r\nConnection: close\r\n\r\n",
                reply->status, STR_ARG(reply->type));
-    size_t half = reply->delay_ms ? reply->body.len / 2 : 0;
-    bool ok = send_all(fake, fd, head.data, head.len) && send_all(fake, fd, reply->body.data, half);
+    size_t half = reply->delay_ms ? body.len / 2 : 0;
+    bool ok = send_all(fake, fd, head.data, head.len) && send_all(fake, fd, body.data, half);
     if (reply->delay_ms)
         usleep((useconds_t)reply->delay_ms * 1000);
-    ok = ok && send_all(fake, fd, reply->body.data + half, reply->body.len - half);
+    ok = ok && send_all(fake, fd, body.data + half, body.len - half);
     while (ok && reply->endless)
-        ok = send_all(fake, fd, reply->body.data, reply->body.len);
+        ok = send_all(fake, fd, body.data, body.len);
     while (ok && reply->hang && !atomic_load(&fake->stop) && recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
         usleep(500);
     buf_deinit(&head);
