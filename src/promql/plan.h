@@ -159,5 +159,10 @@ struct plan {
 MUST_CHECK struct error *plan_create(const struct expr *expr, const struct plan_params *params,
                                      struct arena *arena, struct plan *out);
 
+/* Whether a join of two vectors can go through both side by side: rows of either are sorted, and at
+ * most one has a given key, which is all of its labels but the name. Both have names in place, or
+ * none has. */
+bool plan_join_streams(const struct plan_node *node);
+
 /* The tree as indented text, one node a line. For people and tests. */
 void plan_explain(const struct plan *plan, struct buf *out);

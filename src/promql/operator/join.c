@@ -78,7 +78,11 @@ static struct error *hold_fold(void *self, struct context *ctx, struct step_batc
 static struct error *hold_one(struct join *join, struct context *ctx)
 {
     join->is_held = true;
-    struct error *err = operator_drain(join->one, join->execution, ctx, hold_fold, join);
+    struct error *err = NULL;
+    if (join->right.batch) /* it was peeked at */
+        err = hold_fold(join, ctx, join->right.batch, join->right.arena);
+    if (!err)
+        err = operator_drain(join->one, join->execution, ctx, hold_fold, join);
     if (!err && join->duplicate_keys.len > 0)
         join->many_seen = bit_array(join);
     return err;
@@ -122,13 +126,12 @@ static size_t first_duplicate(const struct join *join, const struct join_key *ke
 }
 
 /* Whether there will be an error at the end, by what was seen so far. */
-static bool must_fail(const struct join *join)
+static bool must_fail(struct join *join)
 {
-    for (size_t i = 0; i < join->duplicate_keys.len; i++) {
-        if (first_duplicate(join, join->duplicate_keys.items[i]) != SIZE_MAX)
-            return true;
-    }
-    return join->conflict_step != SIZE_MAX;
+    join->is_failing |= join->conflict_step != SIZE_MAX;
+    for (size_t i = 0; i < join->duplicate_keys.len && !join->is_failing; i++)
+        join->is_failing = first_duplicate(join, join->duplicate_keys.items[i]) != SIZE_MAX;
+    return join->is_failing;
 }
 
 /* When the other side has ended and it is known where it had something. */
@@ -147,8 +150,10 @@ static struct error *check_matches(struct join *join)
         return duplicates_error(join, worst);
     if (join->conflict_step == SIZE_MAX)
         return NULL;
-    return error_create(ERROR_QUERY, "multiple matches for labels: many-to-one matching must be "
-                                     "explicit (group_left/group_right)");
+    return error_create(ERROR_QUERY, "multiple matches for labels: %s",
+                        join->matching->card == MATCH_ONE_TO_ONE
+                            ? "many-to-one matching must be explicit (group_left/group_right)"
+                            : "grouping labels must ensure unique matches");
 }
 
 /* ---- the "many" side ---- */
@@ -158,7 +163,6 @@ struct many_row {
     const struct step_batch *batch;
     size_t row;
     struct join_key *key; /* NULL: nothing has it */
-    struct labels labels;
 };
 
 static struct join_side many_side(const struct many_row *many)
@@ -187,19 +191,47 @@ static void take_steps(struct join *join, struct join_key *key)
     }
 }
 
+/* The steps in join->bits of a result with these labels; notes those that had one already. */
+static struct error *track_result(struct join *join, const struct step_batch *out, size_t row,
+                                  struct arena *arena)
+{
+    struct labels labels = execution_labels(join->execution, out, row, arena);
+    uint64_t hash = labels_hash(labels);
+    size_t at, words = step_grid_words(out->grid);
+    struct join_result *result = hash_index_first(&join->results, hash, &at);
+    while (result && !labels_equal(result->labels, labels))
+        result = hash_index_next(&join->results, hash, &at);
+    struct error *err = NULL;
+    if (!result) {
+        result = arena_alloc(join->keys.arena, sizeof(*result));
+        *result = (struct join_result){labels_copy(join->keys.arena, labels), bit_array(join)};
+        err = hash_index_add(&join->results, hash, result);
+    }
+    for (size_t word = 0; word < words; word++) {
+        uint64_t again = result->taken[word] & join->bits[word];
+        if (again)
+            join->conflict_step = size_min(join->conflict_step, first_step(again, word));
+        result->taken[word] |= join->bits[word];
+    }
+    return err ? err : arena_status(join->keys.arena);
+}
+
 /* The row of the result for a pair: the one before when it has the same labels. */
 static struct error *result_row(struct join *join, const struct many_row *many,
                                 struct labels one_labels, struct step_batch *out, size_t *rows,
                                 size_t own, struct arena *arena)
 {
     if (*rows > own && join->matching->include_count == 0)
-        return NULL;
+        return join->tracks_results ? track_result(join, out, *rows - 1, arena) : NULL;
     size_t row = *rows;
-    struct error *err = join_set_labels(join, many->labels, many->batch->drop_name[many->row],
-                                        one_labels, out, row, arena);
+    struct error *err =
+        join_set_labels(join, many->batch->labels[many->row], many->batch->drop_name[many->row],
+                        one_labels, out, row, arena);
     memset(step_batch_values(out, row), 0, out->grid->count * sizeof(double));
     if (row == own || !labels_equal(out->labels[row], out->labels[row - 1]))
         *rows = row + 1;
+    if (!err && join->tracks_results)
+        err = track_result(join, out, *rows - 1, arena);
     return err;
 }
 
@@ -243,7 +275,8 @@ static struct error *join_with_fill(struct join *join, const struct many_row *ma
     if (!any)
         return NULL;
     take_steps(join, filled);
-    struct labels one_labels = match_keys_labels(&join->keys, many->labels, arena);
+    struct labels one_labels = match_keys_labels(
+        &join->keys, execution_labels(join->execution, many->batch, many->row, arena), arena);
     err = result_row(join, many, one_labels, out, rows, own, arena);
     if (err)
         return err;
@@ -285,6 +318,23 @@ static void note_seen(struct join *join, const struct step_batch *batch)
     }
 }
 
+/* What is still to be known of a join that will fail: at which step it does. */
+static struct error *fail_on(struct join *join, const struct step_batch *batch)
+{
+    size_t words = step_grid_words(batch->grid);
+    for (size_t row = 0; row < batch->row_count; row++) {
+        struct match_key *base;
+        struct error *err = match_keys_find(&join->keys, batch, row, false, &base);
+        if (err)
+            return err;
+        struct join_key *key = base ? container_of(base, struct join_key, base) : NULL;
+        for (size_t word = 0; key && word < words; word++)
+            join->bits[word] = step_batch_present(batch, row)[word] & key->present[word];
+        take_steps(join, key);
+    }
+    return NULL;
+}
+
 static struct error *join_batch(struct join *join, struct step_batch *batch, struct arena *arena,
                                 struct step_batch **out)
 {
@@ -292,6 +342,10 @@ static struct error *join_batch(struct join *join, struct step_batch *batch, str
     size_t rows_max = 0, rows = 0;
     struct error *err = NULL;
     note_seen(join, batch);
+    if (must_fail(join)) {
+        err = fail_on(join, batch);
+        return err ? err : step_batch_create(arena, join->base.grid, 0, out);
+    }
     for (size_t row = 0; row < batch->row_count && !err; row++) {
         struct match_key *key;
         err = match_keys_find(&join->keys, batch, row, false, &key);
@@ -301,8 +355,7 @@ static struct error *join_batch(struct join *join, struct step_batch *batch, str
     if (!err) /* one more: a row whose labels prove to be those of the row before */
         err = step_batch_create(arena, join->base.grid, rows_max + 1, out);
     for (size_t row = 0; row < batch->row_count && !err; row++) {
-        struct many_row many = {batch, row, keys[row],
-                                execution_labels(join->execution, batch, row, arena)};
+        struct many_row many = {batch, row, keys[row]};
         err = join_row(join, &many, *out, &rows, arena);
     }
     if (err)
@@ -358,13 +411,32 @@ static struct error *complete_rows(struct join *join, struct arena *arena, struc
 
 /* ---- the operator ---- */
 
+/* The next batch of the "many" side: the one that was peeked at first. */
+static struct error *next_many(struct join *join, struct context *ctx, struct arena *arena,
+                               struct step_batch **out)
+{
+    struct step_batch *peeked = join->left.batch;
+    if (!peeked)
+        return operator_next(join->many, ctx, arena, out);
+    join->left.batch = NULL;
+    arena_keep(arena, join->left.arena);
+    *out = peeked;
+    return NULL;
+}
+
 static struct error *join_pull(struct join *join, struct context *ctx, struct arena *arena,
                                struct step_batch **out)
 {
-    struct error *err = join->is_held ? NULL : hold_one(join, ctx);
+    struct error *err = NULL;
+    if (join->streams && !join->is_peeked)
+        err = join_stream_peek(join, ctx);
+    if (!err && join->streams)
+        return join_stream_next(join, ctx, arena, out);
+    if (!err && !join->is_held)
+        err = hold_one(join, ctx);
     if (!err && !join->many_ended) {
         struct step_batch *batch;
-        err = operator_next(join->many, ctx, arena, &batch);
+        err = next_many(join, ctx, arena, &batch);
         if (!err && batch)
             return join_batch(join, batch, arena, out);
         join->many_ended = true;
@@ -400,6 +472,9 @@ static void join_free(struct operator* base)
     operator_free(join->many);
     row_store_deinit(&join->held);
     vec_deinit(&join->duplicate_keys);
+    hash_index_deinit(&join->results);
+    join_cursor_deinit(&join->left);
+    join_cursor_deinit(&join->right);
     match_keys_deinit(&join->keys);
     free(join);
 }
@@ -449,6 +524,11 @@ struct operator* join_create(struct execution *execution, const struct plan_node
             join->include_has_names |= str_equal(join->matching->include[i], metadata_labels[j]);
     }
     join->conflict_step = SIZE_MAX;
+    join->results.budget = execution->budget;
+    join->tracks_results = join->matching->card != MATCH_ONE_TO_ONE && !node->is_unique;
+    join->streams = plan_join_streams(node);
+    join->left.input = left;
+    join->right.input = right;
     join->duplicate_keys.budget = execution->budget;
     match_keys_init(&join->keys, execution, join->matching, sizeof(struct join_key));
     row_store_init(&join->held, execution, node->grid);

@@ -1,5 +1,5 @@
-/* promql/operator/join.h: what the two files of the join share: its state, and how a pair of rows
- * is computed. */
+/* promql/operator/join.h: what the files of the join share: its state, and how a pair of rows is
+ * computed. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +19,23 @@ struct join_key {
     uint64_t *taken; /* steps at which a row of the other side met one */
 };
 
+/* Rows of a result with grouping that have the same labels: they must not meet. */
+struct join_result {
+    struct labels labels;
+    uint64_t *taken;
+};
+
+/* A side of a join that streams: its rows one after another. */
+struct join_cursor {
+    struct operator* input;
+    struct arena *arena;
+    struct step_batch *batch; /* NULL: to be pulled */
+    size_t row;
+    bool ended;
+    struct arena *last_arena;
+    struct labels last; /* of the row before; empty for the first */
+};
+
 struct join {
     struct operator base;
     struct execution *execution;
@@ -33,12 +50,17 @@ struct join {
     struct match_keys keys;
     struct row_store held;
     VEC(struct join_key *) duplicate_keys;
+    struct hash_index results; /* join_result by labels; only where they can be equal */
+    bool tracks_results;
     uint64_t *many_seen;  /* steps at which the "many" side has something; for duplicates only */
     size_t conflict_step; /* the first at which a key was taken twice; SIZE_MAX: none */
     uint64_t *bits, *kept;
     double *scratch;
     bool is_held, many_ended;
+    bool is_failing;     /* there will be an error at the end */
     size_t unmatched_at; /* of the held rows that fill_many completes */
+    bool streams, is_peeked;
+    struct join_cursor left, right; /* of a join that streams */
 };
 
 /* A side of a pair: values by step, from `first` on. */
@@ -53,7 +75,15 @@ struct join_side {
 MUST_CHECK struct error *join_compute(struct join *join, const struct join_side *many,
                                       const struct join_side *one, struct step_batch *batch,
                                       size_t row, struct arena *arena);
-/* Labels and drop_name of a result; one_labels: where included labels come from. */
+/* Labels (those of the "many" row, dropped names still in place, or fewer) and drop_name of a
+ * result; one_labels: where included labels come from. */
 MUST_CHECK struct error *join_set_labels(struct join *join, struct labels many_labels,
                                          bool many_drops, struct labels one_labels,
                                          struct step_batch *batch, size_t row, struct arena *arena);
+
+/* join_stream.c. Pulls the first batches; join->streams goes off when rows are not fit for it, and
+ * what was pulled stays in the cursors. */
+MUST_CHECK struct error *join_stream_peek(struct join *join, struct context *ctx);
+MUST_CHECK struct error *join_stream_next(struct join *join, struct context *ctx,
+                                          struct arena *arena, struct step_batch **out);
+void join_cursor_deinit(struct join_cursor *cursor);

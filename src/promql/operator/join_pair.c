@@ -149,12 +149,12 @@ struct error *join_set_labels(struct join *join, struct labels many_labels, bool
                               struct arena *arena)
 {
     const struct vector_matching *matching = join->matching;
-    bool is_delayed = join->execution->delayed_names;
-    bool is_bool = join->node->binary.is_bool;
-    struct labels labels = many_labels;
+    bool is_delayed = join->execution->delayed_names, is_bool = join->node->binary.is_bool;
     /* Arithmetic takes names away at once, delayed or not. */
-    if ((join->drops_names && (!is_delayed || !is_bool) && join->include_has_names) ||
-        (join->drops_names && is_delayed && !is_bool) || (many_drops && !is_delayed))
+    bool drops = is_delayed ? join->drops_names && !is_bool : join->drops_names || many_drops;
+    bool removes = drops && (is_delayed || join->include_has_names);
+    struct labels labels = many_labels;
+    if (removes)
         labels = labels_without(arena, labels, metadata_labels, countof(metadata_labels));
     if (matching->card == MATCH_ONE_TO_ONE && matching->on)
         labels = labels_only(arena, labels, matching->labels, matching->label_count);
@@ -163,9 +163,6 @@ struct error *join_set_labels(struct join *join, struct labels many_labels, bool
     if (matching->include_count > 0)
         labels = include_labels(join, labels, one_labels, arena);
     batch->labels[row] = labels;
-    if (is_delayed)
-        batch->drop_name[row] = is_bool;
-    else
-        batch->drop_name[row] = (join->drops_names || many_drops) && !join->include_has_names;
+    batch->drop_name[row] = is_delayed ? is_bool : drops && !removes;
     return NULL;
 }

@@ -29,17 +29,6 @@ static struct stored_row *find_equal(const struct merge_rows *merge, struct labe
     return row;
 }
 
-/* Joins with grouping have their own words for rows that meet. */
-static struct error *rows_meet(const struct merge_rows *merge)
-{
-    const struct plan_node *input = merge->node->merge_rows.input;
-    if (input->kind == PLAN_BINARY && input->binary.matching &&
-        !binary_op_is_set(input->binary.op) && input->binary.matching->card != MATCH_ONE_TO_ONE)
-        return error_create(ERROR_QUERY, "multiple matches for labels: grouping labels must "
-                                         "ensure unique matches");
-    return error_create(ERROR_QUERY, "vector cannot contain metrics with the same labelset");
-}
-
 static struct error *merge_fold(void *self, struct context *ctx, struct step_batch *batch,
                                 struct arena *arena)
 {
@@ -57,7 +46,8 @@ static struct error *merge_fold(void *self, struct context *ctx, struct step_bat
             bool joined = false;
             err = row_store_join(&merge->rows, stored, batch, row, arena, &joined);
             if (!err && !joined)
-                err = rows_meet(merge);
+                err = error_create(ERROR_QUERY,
+                                   "vector cannot contain metrics with the same labelset");
         }
         if (err)
             return err;

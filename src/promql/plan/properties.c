@@ -95,6 +95,30 @@ static bool key_is_unique(const struct plan_node *side, const struct vector_matc
     return true;
 }
 
+bool plan_join_streams(const struct plan_node *node)
+{
+    const struct plan_binary *binary = &node->binary;
+    const struct vector_matching *matching = binary->matching;
+    const struct plan_node *left = binary->left, *right = binary->right;
+    bool is_plain = matching->card == MATCH_ONE_TO_ONE && !matching->on &&
+                    matching->label_count == 0 && !matching->has_fill_left &&
+                    !matching->has_fill_right;
+    return is_plain && left->is_sorted && right->is_sorted && left->is_unique && right->is_unique &&
+           left->name_is_constant && right->name_is_constant &&
+           (left->constant_name.len > 0) == (right->constant_name.len > 0);
+}
+
+/* Rows of the result come in the order of the "many" side's, and keep its labels. */
+static bool join_keeps_order(const struct planner *planner, const struct plan_node *node)
+{
+    const struct vector_matching *matching = node->binary.matching;
+    bool keeps_labels = matching->card == MATCH_ONE_TO_ONE
+                            ? !matching->on && matching->label_count == 0
+                            : matching->include_count == 0;
+    return keeps_labels && !matching->has_fill_left && !matching->has_fill_right &&
+           !planner->params->delayed_name_removal;
+}
+
 static void derive_join(const struct planner *planner, struct plan_node *node)
 {
     const struct plan_binary *binary = &node->binary;
@@ -105,7 +129,7 @@ static void derive_join(const struct planner *planner, struct plan_node *node)
         key_is_unique(binary->left, matching) && key_is_unique(binary->right, matching);
     bool is_grouped = matching->card != MATCH_ONE_TO_ONE;
     take_over(node, many);
-    node->is_sorted = false;
+    node->is_sorted = many->is_sorted && join_keeps_order(planner, node);
     if (is_grouped)
         node->is_unique =
             many->is_unique && matching->include_count == 0 &&
