@@ -23,6 +23,7 @@
 
 struct point {
     int64_t time;
+    size_t place; /* among all that were loaded: the last one at a time counts */
     double value;
     struct histogram *histogram;
 };
@@ -76,23 +77,34 @@ static struct loaded *find_series(struct runner *runner, struct labels labels)
 static int compare_points(const void *a, const void *b)
 {
     const struct point *left = a, *right = b;
-    return left->time < right->time ? -1 : left->time > right->time;
+    if (left->time != right->time)
+        return left->time < right->time ? -1 : 1;
+    return left->place < right->place ? -1 : left->place > right->place;
 }
 
-static void load(struct runner *runner, const struct script_command *command)
+static void load_series(struct runner *runner, const struct script_series *from, int64_t step_ms)
 {
-    forget_store(runner);
-    for (const struct script_series *from = command->series; from; from = from->next) {
+    for (; from; from = from->next) {
         struct loaded *to = find_series(runner, from->labels);
         for (size_t i = 0; i < from->count; i++) {
             const struct script_value *value = &from->values[i];
-            struct point point = {(int64_t)i * command->step_ms, value->value, value->histogram};
+            struct point point = {(int64_t)i * step_ms, to->points.len, value->value,
+                                  value->histogram};
             if (!value->is_omitted)
                 vec_push(&to->points, point);
         }
         if (to->points.len)
             qsort(to->points.items, to->points.len, sizeof(to->points.items[0]), compare_points);
     }
+}
+
+static void load(struct runner *runner, const struct script_command *command)
+{
+    forget_store(runner);
+    load_series(runner, command->series, command->step_ms);
+    if (command->with_nhcb)
+        load_series(runner, script_custom_histograms(command->series, runner->arena),
+                    command->step_ms);
 }
 
 static struct error *encode(const struct loaded *loaded, struct arena *arena,
@@ -102,7 +114,7 @@ static struct error *encode(const struct loaded *loaded, struct arena *arena,
     chunk_encoder_init(&encoder, arena);
     for (size_t i = 0; i < loaded->points.len; i++) {
         const struct point *point = &loaded->points.items[i];
-        if (i > 0 && point->time == loaded->points.items[i - 1].time)
+        if (i + 1 < loaded->points.len && point->time == loaded->points.items[i + 1].time)
             continue;
         if (point->histogram)
             chunk_encoder_histogram(&encoder, point->time, point->histogram);

@@ -173,8 +173,10 @@ static struct error *read_command(struct lines *lines, struct script_command *co
         command->kind = COMMAND_CLEAR;
         return NULL;
     }
-    if (str_starts_with(name, STR("load")))
+    if (str_starts_with(name, STR("load"))) {
+        command->with_nhcb = str_ends_with(name, STR("_with_nhcb"));
         return read_load(lines, rest, command);
+    }
     if (str_starts_with(name, STR("eval")))
         return read_eval(lines, name, rest, command);
     return error_create(ERROR_INVALID, "unknown command \"%.*s\"", STR_ARG(name));

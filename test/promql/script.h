@@ -50,6 +50,7 @@ enum command_kind { COMMAND_LOAD, COMMAND_CLEAR, COMMAND_EVAL };
 struct script_command {
     enum command_kind kind;
     size_t line;
+    bool with_nhcb;               /* load: add native histograms made of the classic ones */
     int64_t step_ms;              /* of load and of a range */
     struct script_series *series; /* to load, or expected; in the script's order */
     /* Of evaluations. */
@@ -72,5 +73,9 @@ MUST_CHECK struct error *script_parse(struct str text, struct arena *arena,
 /* metric{a="b"} 1 2 3: labels and values. */
 MUST_CHECK struct error *script_series_parse(struct str line, struct arena *arena,
                                              struct script_series *out);
+/* Native histograms with custom buckets, made of the classic ones among the series: a list of its
+ * own. */
+struct script_series *script_custom_histograms(const struct script_series *series,
+                                               struct arena *arena);
 /* A number alone. */
 bool script_number_parse(struct str text, double *out);
