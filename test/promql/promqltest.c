@@ -417,7 +417,7 @@ static bool is_unsupported(const struct error *err)
 }
 
 static enum outcome check_eval(struct runner *runner, const struct script_command *command,
-                               struct buf *out)
+                               struct buf *out, enum value_type *type)
 {
     struct engine_query query = {
         .text = command->query,
@@ -440,6 +440,7 @@ static enum outcome check_eval(struct runner *runner, const struct script_comman
              compare_annotations(out, command, EXPECT_INFO, EXPECT_NO_INFO, &result.infos) &&
              compare_result(out, command, &result))
         outcome = PASSED;
+    *type = err ? VALUE_NONE : result.type;
     error_free(err);
     arena_unref(arena);
     return outcome;
@@ -478,8 +479,7 @@ static bool depends_on_query(struct str query)
 static enum outcome check_as_range(struct runner *runner, const struct script_command *command,
                                    struct buf *out)
 {
-    if (command->is_range || command->expects_range_vector || command->expects_string ||
-        has_expect(command, EXPECT_FAIL) || has_expect(command, EXPECT_ORDERED) ||
+    if (command->is_range || has_expect(command, EXPECT_ORDERED) ||
         depends_on_query(command->query))
         return PASSED;
     struct engine_query query = {
@@ -510,8 +510,9 @@ static enum outcome check_as_range(struct runner *runner, const struct script_co
 static void eval(struct runner *runner, const struct script_command *command)
 {
     struct buf out = {0};
-    enum outcome outcome = check_eval(runner, command, &out);
-    if (outcome == PASSED) {
+    enum value_type type;
+    enum outcome outcome = check_eval(runner, command, &out, &type);
+    if (outcome == PASSED && (type == VALUE_VECTOR || type == VALUE_SCALAR)) {
         buf_clear(&out);
         outcome = check_as_range(runner, command, &out);
     }

@@ -374,6 +374,8 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
         err = build(planner, expr_unwrap(expr->call.args[i]), scope, &node->call.args[i]);
         if (err)
             return err;
+        if (node->call.args[i]->kind == PLAN_SUBQUERY) /* Prometheus's annotations lose it, too */
+            node->call.args[i]->position = (struct position){0, 0};
     }
     fill_defaults(planner, node);
     struct plan_node *first = node->call.arg_count ? node->call.args[0] : NULL;
