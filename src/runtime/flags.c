@@ -320,9 +320,24 @@ static struct error *flags_store_one(struct flags *flags, struct flag_value *val
     return err;
 }
 
+/* Lists and the halves of a content are added to, so they begin empty. */
+static void flag_clear_field(const struct flag_value *value)
+{
+    if (value->flag->type == FLAG_TYPE_STRINGS)
+        *(struct flag_strings *)value->field = (struct flag_strings){0};
+    else if (value->flag->type == FLAG_TYPE_FLOATS)
+        *(struct flag_floats *)value->field = (struct flag_floats){0};
+    else if (value->flag->type == FLAG_TYPE_CONTENT)
+        *(struct flag_content *)value->field = (struct flag_content){{"", 0}, {"", 0}};
+    else if (value->flag->type == FLAG_TYPE_ENUMS)
+        *(unsigned *)value->field = 0;
+}
+
 static struct error *flags_store(struct flags *flags)
 {
     struct error *err = NULL;
+    for (size_t i = 0; i < flags->values.len; i++)
+        flag_clear_field(&flags->values.items[i]);
     for (size_t i = 0; i < flags->values.len && !err; i++) {
         struct flag_value *value = &flags->values.items[i];
         err = flags_store_one(flags, value);

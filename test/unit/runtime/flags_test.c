@@ -50,7 +50,7 @@ static struct error *parse(const char *line, struct config *config, struct flags
     for (char *word = strtok(words, "|"); word; word = strtok(NULL, "|"))
         argv[argc++] = word;
     const struct flag_group group = {table, config};
-    memset(config, 0, sizeof(*config));
+    memset(config, 0x5a, sizeof(*config)); /* fields need not be initialised */
     return flags_parse(&group, 1, argc, argv, outcome, flags);
 }
 

@@ -1,0 +1,139 @@
+#include "cmd/component_flags.h"
+
+#include <stdio.h>
+
+#include "cmd/version.h"
+#include "runtime/log.h"
+#include "runtime/memory_limit.h"
+
+#define COMMON struct common_flags
+
+const struct flag common_flags[] = {
+    FLAG_ENUM(COMMON, log_level, "log.level", "debug|info|warn|error", "info",
+              "Least level that is logged: debug, info, warn or error."),
+    FLAG_ENUM(COMMON, log_format, "log.format", "logfmt|json|journald", "logfmt",
+              "Form of log lines: logfmt or json; journald is not supported yet."),
+    FLAG_CONTENT(COMMON, tracing, "tracing.config", "Tracing configuration (YAML).", .later = true),
+    FLAG_BOOL(COMMON, limit_memory, "enable-auto-gomemlimit",
+              "Bound the memory of queries and requests by a share of what the machine or "
+              "container has."),
+    FLAG_FLOAT(COMMON, memory_ratio, "auto-gomemlimit.ratio", "0.9",
+               "The share for --enable-auto-gomemlimit, above 0 and at most 1."),
+    FLAG_STRING(COMMON, http_address, "http-address", "0.0.0.0:10902",
+                "Listen host:port of the HTTP server."),
+    FLAG_DURATION(COMMON, http_grace_ms, "http-grace-period", "2m",
+                  "How long running HTTP requests may take to finish after an interrupt."),
+    FLAG_STRING(COMMON, http_config, "http.config", "",
+                "Path of the configuration of TLS and authentication for HTTP.", .later = true),
+    FLAG_STRING(COMMON, grpc_address, "grpc-address", "0.0.0.0:10901",
+                "Listen host:port of the gRPC server (Store API)."),
+    FLAG_STRING(COMMON, tls_cert, "grpc-server-tls-cert", "",
+                "Certificate of the gRPC server; empty: no TLS.", .later = true),
+    FLAG_STRING(COMMON, tls_key, "grpc-server-tls-key", "", "Key of the gRPC server.",
+                .later = true),
+    FLAG_STRING(COMMON, tls_client_ca, "grpc-server-tls-client-ca", "",
+                "CA that gRPC clients' certificates must be of.", .later = true),
+    FLAG_ENUM(COMMON, tls_min_version, "grpc-server-tls-min-version", "1.0|1.1|1.2|1.3", "1.3",
+              "Lowest TLS version of the gRPC server.", .later = true),
+    FLAG_STRINGS(COMMON, tls_ciphers, "grpc-server-tls-ciphers",
+                 "Allowed cipher suites of the gRPC server (repeated).", .later = true),
+    FLAG_STRINGS(COMMON, tls_curves, "grpc-server-tls-curves",
+                 "Allowed curves of the gRPC server (repeated).", .later = true),
+    FLAG_GO_DURATION(COMMON, max_connection_age_ms, "grpc-server-max-connection-age", "60m",
+                     "Age at which gRPC connections are asked to leave; 0: never."),
+    FLAG_GO_DURATION(COMMON, grpc_grace_ms, "grpc-grace-period", "2m",
+                     "How long running gRPC calls may take to finish after an interrupt."),
+    FLAG_CONTENT(COMMON, request_logging, "request.logging-config",
+                 "Request logging configuration (YAML).", .later = true),
+    FLAG_STRING(COMMON, debug_name, "debug.name", "", "Name put on every log line.",
+                .hidden = true),
+    FLAG_END,
+};
+
+struct error *component_config_from_flags(const struct common_flags *flags,
+                                          struct component_config *out)
+{
+    if (!(flags->memory_ratio > 0 && flags->memory_ratio <= 1))
+        return error_create(
+            ERROR_INVALID,
+            "--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1.");
+    if (flags->log_format > LOG_JSON)
+        return error_create(ERROR_INVALID, "failed to create logger: journald log format requested "
+                                           "but systemd journal is not available");
+    *out = (struct component_config){
+        .log_level = flags->log_level,
+        .log_format = flags->log_format,
+        .debug_name = flags->debug_name,
+        .http_address = flags->http_address,
+        .grpc_address = flags->grpc_address,
+        .http_grace_ms = flags->http_grace_ms,
+        .grpc_grace_ms = flags->grpc_grace_ms,
+        .max_connection_age_ms = flags->max_connection_age_ms,
+        .memory_max =
+            flags->limit_memory ? (size_t)((double)memory_available() * flags->memory_ratio) : 0,
+    };
+    return NULL;
+}
+
+static void print_help(const char *name, const char *summary, const struct flag_group *groups,
+                       size_t count)
+{
+    struct buf out = {0};
+    static const struct flag own[] = {
+        {.type = FLAG_TYPE_BOOL,
+         .name = "help",
+         .standard = "false",
+         .help = "Show this help (also --help-long).",
+         .letter = 'h'},
+        {.type = FLAG_TYPE_BOOL,
+         .name = "version",
+         .standard = "false",
+         .help = "Show the version."},
+        FLAG_END,
+    };
+    struct flag_group all[4] = {{own, NULL}};
+    for (size_t i = 0; i < count && i + 1 < countof(all); i++)
+        all[i + 1] = groups[i];
+    buf_printf(&out, "usage: titan %s [<flags>]\n\n%s\n\n\nFlags:\n", name, summary);
+    flags_print_help(all, count + 1, &out);
+    buf_append_byte(&out, '\n');
+    fwrite(out.data, 1, out.len, stderr);
+    buf_deinit(&out);
+}
+
+static void print_bad_value(const char *name, const char *summary, const struct flag_group *groups,
+                            size_t count, int argc, char *const *argv, const struct error *err)
+{
+    print_help(name, summary, groups, count);
+    fprintf(stderr, "error parsing commandline arguments: [titan %s", name);
+    for (int i = 1; i < argc; i++)
+        fprintf(stderr, " %s", argv[i]);
+    fprintf(stderr, "]: %.*s\n", STR_ARG(error_text(err)));
+}
+
+bool component_parse_flags(const char *name, const char *summary, const struct flag_group *groups,
+                           size_t count, int argc, char *const *argv, struct flags **flags,
+                           int *exit_code)
+{
+    enum flags_outcome outcome;
+    struct error *err = flags_parse(groups, count, argc, argv, &outcome, flags);
+    *exit_code = 0;
+    if (err && error_kind(err) == ERROR_INVALID) {
+        print_bad_value(name, summary, groups, count, argc, argv, err);
+        *exit_code = 2;
+    } else if (err) {
+        fprintf(stderr, "titan: error: %.*s\n", STR_ARG(error_text(err)));
+        *exit_code = 1;
+    }
+    if (err) {
+        error_free(err);
+        return false;
+    }
+    if (outcome == FLAGS_HELP)
+        print_help(name, summary, groups, count);
+    else if (outcome == FLAGS_VERSION)
+        version_print();
+    if (outcome != FLAGS_RUN)
+        flags_free(*flags);
+    return outcome == FLAGS_RUN;
+}

@@ -1,0 +1,4 @@
+/* cmd/query.h: answers PromQL over Store APIs, and serves them as one Store API. */
+#pragma once
+
+int query_main(int argc, char **argv); /* argv[0] is "query"; gives the exit code */

@@ -1,0 +1,4 @@
+/* cmd/sidecar.h: beside one Prometheus: serves its recent data through the Store API. */
+#pragma once
+
+int sidecar_main(int argc, char **argv); /* argv[0] is "sidecar"; gives the exit code */
