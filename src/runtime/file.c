@@ -78,8 +78,8 @@ static struct error *read_all(int fd, const char *path, size_t max, struct buf *
 
 struct error *file_read(struct str path, size_t max, struct buf *out)
 {
-    char *name;
-    int fd;
+    char *name = NULL;
+    int fd = -1;
     struct stat stat;
     size_t len = out->len;
     struct error *err = path_copy(path, &name);
@@ -120,7 +120,7 @@ static struct error *sync_directory_of(const char *path)
     const char *slash = strrchr(path, '/');
     char *dir =
         slash ? str_dup((struct str){path, size_max(1, (size_t)(slash - path))}) : xstrdup(".");
-    int fd;
+    int fd = -1;
     struct error *err = open_fd(dir, O_RDONLY | O_DIRECTORY, &fd);
     if (!err) {
         if (fault_io("sync directory") ? (errno = EIO, true) : fsync(fd) != 0)
@@ -133,7 +133,7 @@ static struct error *sync_directory_of(const char *path)
 
 static struct error *write_and_rename(const char *path, const char *temporary, struct bytes content)
 {
-    int fd;
+    int fd = -1;
     struct error *err = open_fd(temporary, O_WRONLY | O_CREAT | O_TRUNC, &fd);
     if (err)
         return err;
@@ -149,7 +149,7 @@ static struct error *write_and_rename(const char *path, const char *temporary, s
 
 struct error *file_write_atomic(struct str path, struct bytes content)
 {
-    char *name;
+    char *name = NULL;
     struct error *err = path_copy(path, &name);
     if (err)
         return err;
@@ -165,8 +165,8 @@ struct error *file_write_atomic(struct str path, struct bytes content)
 
 struct error *file_map_open(struct str path, struct file_map *map)
 {
-    char *name;
-    int fd;
+    char *name = NULL;
+    int fd = -1;
     struct stat stat;
     struct error *err = path_copy(path, &name);
     if (err)
