@@ -1,51 +1,115 @@
-/* The life of a call on the server.
- *
- *     request whole --> handler (pool) --> answer or error ----------------------> status sent
- *                            \--> stream attached --> step, step, ... (pool) --END--/
- *
- * A step is put into the pool when the stream has credit (less than a window waits to be sent) and
- * its input is ready; between steps nothing is held. What steps produce is framed on the pool's
- * thread and moved to the HTTP/2 stream on the loop. */
+#include "net/grpc_call.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
-#include "net/grpc_call_in.h"
+#include "base/page_pool.h"
 #include "runtime/event_loop.h"
+#include "runtime/metrics.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
 
-enum { CALL_MEMORY_DEFAULT = 256 * 1024 * 1024, STEPS_AT_ONCE = 4 };
+enum {
+    CREDIT_MAX = 1024 * 1024, /* what may wait for one stream, however wide the peer's window */
+    STEPS_PER_JOB = 8,        /* then others of the pool get their turn */
+    INBOX_MAX = 64,           /* unanswered messages of an exchange */
+    PAGE_FROM = 16 * 1024,
+};
 
-/* -- references -- */
+struct out_message {
+    struct out_message *next;
+    struct grpc_call *call; /* a reference: its budget is charged until the message is sent */
+    size_t charged, page;
+    struct buf compressed; /* has the frame instead of `frame` */
+    size_t len;
+    uint8_t frame[];
+};
+
+static void call_output(void *arg);
+static void call_run(void *arg);
+
+/* --- lifetime --- */
 
 void grpc_call_ref(struct grpc_call *call)
 {
     atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);
 }
 
-static void call_free(struct grpc_call *call)
+static void drop_inbox(struct grpc_message *message)
 {
-    struct grpc_server *server = call->server;
-    if (call->request)
-        grpc_message_unref(call->request);
+    while (message) {
+        struct grpc_message *next = message->next;
+        grpc_message_unref(message);
+        message = next;
+    }
+}
+
+void grpc_call_unref(struct grpc_call *call) NO_THREAD_SAFETY
+{
+    if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) != 1)
+        return;
+    drop_inbox(call->first_in);
+    grpc_message_unref(call->request);
     grpc_deframer_deinit(&call->deframer);
-    buf_deinit(&call->response);
-    buf_deinit(&call->status_text);
-    context_unref(call->ctx);
     arena_unref(call->arena);
+    buf_deinit(&call->response);
+    buf_deinit(&call->metadata);
+    buf_deinit(&call->text);
+    error_free(call->send_error);
+    context_unref(call->ctx);
     budget_free(call->budget);
     mutex_deinit(&call->lock);
+    void (*gone)(void *arg) = call->gone;
+    void *arg = call->gone_arg;
     free(call);
-    grpc_server_call_gone(server);
+    if (gone)
+        gone(arg);
 }
 
-void grpc_call_unref(struct grpc_call *call)
+static void post(struct grpc_call *call, event_fn fn)
 {
-    if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) == 1)
-        call_free(call);
+    grpc_call_ref(call);
+    event_loop_post(call->loop, fn, call);
 }
 
-/* -- what handlers see -- */
+static void call_expired(void *arg);
+
+static void context_ended_hook(void *arg)
+{
+    post(arg, call_expired);
+}
+
+struct grpc_call *grpc_call_create(const struct server_method *method, struct event_loop *loop,
+                                   struct http2_stream *http2, struct context *parent,
+                                   int64_t timeout_ms, struct budget *parent_budget,
+                                   size_t memory_max)
+{
+    struct grpc_call *call = xcalloc(1, sizeof(*call));
+    atomic_init(&call->references, 1);
+    call->method = method;
+    call->loop = loop;
+    call->http2 = http2;
+    call->started_ns = time_now_monotonic_ns();
+    call->budget = budget_create(parent_budget, "call", memory_max);
+    call->arena = arena_create(call->budget);
+    call->response = (struct buf)BUF_INIT(call->budget);
+    call->deframer =
+        (struct grpc_deframer){.message_max = method->method.request_max, .budget = call->budget};
+    mutex_init(&call->lock);
+    call->ctx = context_create(parent, timeout_ms);
+    context_set_budget(call->ctx, call->budget);
+    call->hook = (struct context_hook){.fn = context_ended_hook, .arg = call};
+    context_on_end(call->ctx, &call->hook);
+    mutex_lock(&call->lock);
+    call->credit = size_min(http2_stream_window(http2), CREDIT_MAX);
+    mutex_unlock(&call->lock);
+    metric_inc(method->started);
+    return call;
+}
+
+/* --- what handlers see --- */
 
 struct arena *grpc_call_arena(struct grpc_call *call)
 {
@@ -62,174 +126,29 @@ struct buf *grpc_call_response(struct grpc_call *call)
     return &call->response;
 }
 
+void grpc_call_add_metadata(struct grpc_call *call, struct str name, struct str value)
+{
+    buf_append_str(&call->metadata, name);
+    buf_append_byte(&call->metadata, 0);
+    buf_append_str(&call->metadata, value);
+    buf_append_byte(&call->metadata, 0);
+}
+
 struct str grpc_call_metadata(struct grpc_call *call, struct str name)
 {
-    for (size_t i = 0; i < call->metadata_count; i++)
-        if (str_equal(call->metadata[i].name, name))
-            return call->metadata[i].value;
+    struct str rest = buf_str(&call->metadata), key, value;
+    while (str_cut(rest, 0, &key, &rest) && str_cut(rest, 0, &value, &rest))
+        if (str_equal(key, name))
+            return value;
     return STR("");
 }
 
 void grpc_call_set_code(struct grpc_call *call, enum grpc_code code)
 {
-    call->code_override = code;
-}
-
-/* -- the way out -- */
-
-static void call_flush_task(void *arg)
-{
-    struct grpc_call *call = arg;
-    grpc_call_flush(call);
-    grpc_call_unref(call);
-}
-
-static void call_post_flush(struct grpc_call *call)
-{
     mutex_lock(&call->lock);
-    bool post = !call->flush_posted;
-    call->flush_posted = true;
+    call->code = code;
+    call->code_set = true;
     mutex_unlock(&call->lock);
-    if (!post)
-        return;
-    grpc_call_ref(call);
-    event_loop_post(call->loop, call_flush_task, call);
-}
-
-void grpc_call_send(struct grpc_call *call, struct bytes message)
-{
-    struct grpc_frame_out *frame = xcalloc(1, sizeof(*frame));
-    grpc_frame(&frame->bytes, message, call->encoding);
-    frame->call = call;
-    grpc_call_ref(call);
-    budget_charge_anyway(call->budget, frame->bytes.cap);
-    grpc_metrics_sent(call->metrics);
-    mutex_lock(&call->lock);
-    call->unsent += frame->bytes.len;
-    if (call->last_out)
-        call->last_out->next = frame;
-    else
-        call->first_out = frame;
-    call->last_out = frame;
-    mutex_unlock(&call->lock);
-    call_post_flush(call);
-}
-
-static void call_finish(struct grpc_call *call, enum grpc_code code, struct str text)
-{
-    mutex_lock(&call->lock);
-    bool first = !call->finished;
-    if (first) {
-        call->finished = true;
-        call->code = code;
-        grpc_status_encode(&call->status_text, text);
-    }
-    mutex_unlock(&call->lock);
-    if (!first)
-        return;
-    grpc_metrics_handled(call->metrics, code,
-                         (double)(time_now_monotonic_ns() - call->start_ns) / 1e9);
-    call_post_flush(call);
-}
-
-void grpc_call_fail(struct grpc_call *call, struct error *err, enum grpc_code code)
-{
-    call_finish(call, code, error_text(err));
-    error_free(err);
-}
-
-/* Takes err. */
-static void call_finish_with(struct grpc_call *call, struct error *err)
-{
-    enum grpc_code code = GRPC_OK;
-    if (err) {
-        enum grpc_code (*code_of)(enum error_kind) =
-            call->method->code_of ? call->method->code_of : grpc_code_of;
-        bool is_ours = error_kind(err) == ERROR_CANCELLED || error_kind(err) == ERROR_TIMEOUT;
-        code = call->code_override != GRPC_OK ? call->code_override
-               : is_ours                      ? grpc_code_of(error_kind(err))
-                                              : code_of(error_kind(err));
-    }
-    grpc_call_fail(call, err, code);
-}
-
-/* -- steps -- */
-
-static void call_run_steps(void *arg);
-
-/* Puts a step into the pool when there is reason and room for one. Gives up the lock. */
-static void call_schedule_unlock(struct grpc_call *call) RELEASES(call->lock)
-{
-    bool may_produce = !call->waiting && call->unsent < GRPC_SEND_WINDOW;
-    bool run =
-        call->ops && !call->running && !call->finished && (may_produce || context_ended(call->ctx));
-    call->running |= run;
-    mutex_unlock(&call->lock);
-    if (!run)
-        return;
-    grpc_call_ref(call);
-    pool_run_anyway(call->method->pool, call_run_steps, call);
-}
-
-void grpc_call_wake(struct grpc_call *call)
-{
-    mutex_lock(&call->lock);
-    call->woken = call->running;
-    call->waiting = false;
-    call_schedule_unlock(call);
-}
-
-static void call_context_ended(void *arg)
-{
-    grpc_call_wake(arg);
-}
-
-static void call_end_stream(struct grpc_call *call)
-{
-    mutex_lock(&call->lock);
-    const struct grpc_stream_ops *ops = call->ops;
-    void *state = call->state;
-    call->ops = NULL;
-    mutex_unlock(&call->lock);
-    if (!ops)
-        return;
-    context_off_end(call->ctx, &call->on_end);
-    ops->free(state);
-}
-
-/* One step; true when the next may follow at once. */
-static bool call_step(struct grpc_call *call, const struct grpc_stream_ops *ops, void *state)
-{
-    struct error *err = context_error(call->ctx);
-    enum grpc_step step = err ? GRPC_STEP_END : ops->step(state, call, &err);
-    if (step == GRPC_STEP_END || err) {
-        call_finish_with(call, err);
-        return false;
-    }
-    mutex_lock(&call->lock);
-    call->waiting = step == GRPC_STEP_WAIT && !call->woken;
-    call->woken = false;
-    bool more = !call->waiting && call->unsent < GRPC_SEND_WINDOW;
-    mutex_unlock(&call->lock);
-    return more;
-}
-
-static void call_run_steps(void *arg)
-{
-    struct grpc_call *call = arg;
-    mutex_lock(&call->lock);
-    const struct grpc_stream_ops *ops = call->ops;
-    void *state = call->state;
-    mutex_unlock(&call->lock);
-    for (int i = 0; i < STEPS_AT_ONCE && call_step(call, ops, state); i++)
-        ;
-    mutex_lock(&call->lock);
-    call->running = false;
-    bool finished = call->finished;
-    call_schedule_unlock(call);
-    if (finished)
-        call_end_stream(call);
-    grpc_call_unref(call);
 }
 
 void grpc_call_attach(struct grpc_call *call, const struct grpc_stream_ops *ops, void *state)
@@ -237,175 +156,519 @@ void grpc_call_attach(struct grpc_call *call, const struct grpc_stream_ops *ops,
     mutex_lock(&call->lock);
     call->ops = ops;
     call->state = state;
+    call->more = true;
     mutex_unlock(&call->lock);
 }
 
-/* -- the handler -- */
+/* --- messages out --- */
 
-static void call_run_handler(void *arg)
+static void out_message_release(void *owner)
 {
-    struct grpc_call *call = arg;
-    struct error *err = context_error(call->ctx);
-    if (!err)
-        err = call->method->handler(call->method->self, call, call->request->bytes);
-    if (!err)
-        err = arena_status(call->arena);
-    mutex_lock(&call->lock);
-    bool is_stream = call->ops != NULL;
-    mutex_unlock(&call->lock);
-    if (!err && !is_stream)
-        err = buf_status(&call->response);
-    if (!err && is_stream) {
-        call->on_end = (struct context_hook){.fn = call_context_ended, .arg = call};
-        context_on_end(call->ctx, &call->on_end);
-        mutex_lock(&call->lock);
-        call_schedule_unlock(call);
-    } else {
-        if (!err)
-            grpc_call_send(call, buf_bytes(&call->response));
-        call_finish_with(call, err);
-        call_end_stream(call);
+    struct out_message *message = owner;
+    struct grpc_call *call = message->call;
+    budget_release(call->budget, message->charged);
+    buf_deinit(&message->compressed);
+    if (message->page)
+        page_pool_give(message, message->page);
+    else
+        free(message);
+    grpc_call_unref(call);
+}
+
+static struct error *out_message_create(struct grpc_call *call, struct bytes bytes,
+                                        struct out_message **out)
+{
+    bool plain = call->encoding == GRPC_IDENTITY;
+    size_t len = plain ? GRPC_PREFIX + bytes.len : 0;
+    size_t total = sizeof(struct out_message) + len, page = 0;
+    struct out_message *message = NULL;
+    if (total >= PAGE_FROM)
+        message = page_pool_take(total, &page);
+    size_t charged = page ? page : total;
+    struct error *err = budget_charge(call->budget, charged, "a message to send");
+    if (err) {
+        if (message)
+            page_pool_give(message, page);
+        return err;
     }
-    grpc_call_unref(call);
-}
-
-void grpc_call_dispatch(struct grpc_call *call)
-{
-    grpc_metrics_received(call->metrics);
+    if (!message)
+        message = xmalloc(total);
+    *message = (struct out_message){.call = call,
+                                    .charged = charged,
+                                    .page = page,
+                                    .compressed = BUF_INIT(call->budget),
+                                    .len = len};
     grpc_call_ref(call);
-    struct error *err = pool_run(call->method->pool, call_run_handler, call);
-    if (!err)
+    if (plain) {
+        grpc_prefix_write(message->frame, false, bytes.len);
+        if (bytes.len)
+            memcpy(message->frame + GRPC_PREFIX, bytes.data, bytes.len);
+    } else {
+        grpc_frame_append(&message->compressed, bytes, call->encoding);
+        message->len = message->compressed.len;
+        err = buf_status(&message->compressed);
+    }
+    if (err)
+        out_message_release(message);
+    else
+        *out = message;
+    return err;
+}
+
+static void post_output_locked(struct grpc_call *call) REQUIRES(call->lock)
+{
+    if (call->output_posted)
         return;
-    grpc_call_fail(call, err, GRPC_RESOURCE_EXHAUSTED);
-    grpc_call_unref(call);
+    call->output_posted = true;
+    post(call, call_output);
 }
 
-/* -- on the loop -- */
-
-static int64_t call_timeout(const struct http2_field *fields, size_t count)
+void grpc_call_send(struct grpc_call *call, struct bytes bytes)
 {
-    int64_t ms = CONTEXT_NO_DEADLINE;
-    for (size_t i = 0; i < count; i++)
-        if (str_equal(fields[i].name, STR("grpc-timeout")) &&
-            grpc_timeout_parse(fields[i].value, &ms))
-            return int64_max(ms, 1);
-    return CONTEXT_NO_DEADLINE;
+    struct out_message *message = NULL;
+    struct error *err = out_message_create(call, bytes, &message);
+    mutex_lock(&call->lock);
+    bool dropped = call->over;
+    if (err && !call->send_error) {
+        call->send_error = err;
+        err = NULL;
+    } else if (message && !dropped) {
+        *(call->last_out ? &call->last_out->next : &call->first_out) = message;
+        call->last_out = message;
+        call->waiting += message->len;
+        post_output_locked(call);
+        metric_inc(call->method->sent);
+    }
+    mutex_unlock(&call->lock);
+    error_free(err);
+    if (message && dropped)
+        out_message_release(message);
 }
 
-static void call_copy_metadata(struct grpc_call *call, const struct http2_field *fields,
-                               size_t count)
+static struct out_message *take_out_locked(struct grpc_call *call) REQUIRES(call->lock)
 {
-    call->metadata = arena_array(call->arena, count, sizeof(*call->metadata));
-    for (size_t i = 0; i < count; i++)
-        if (fields[i].name.len && fields[i].name.data[0] != ':')
-            call->metadata[call->metadata_count++] = (struct grpc_metadata){
-                arena_str(call->arena, fields[i].name), arena_str(call->arena, fields[i].value)};
+    struct out_message *messages = call->first_out;
+    call->first_out = call->last_out = NULL;
+    call->unsent += call->waiting;
+    call->waiting = 0;
+    return messages;
 }
 
-struct grpc_call *grpc_call_create(struct grpc_server *server, struct budget *parent,
-                                   size_t memory_max, const struct grpc_method *method,
-                                   struct grpc_metrics *metrics, struct event_loop *loop,
-                                   const struct http2_field *fields, size_t count)
+static void look_at_window_locked(struct grpc_call *call) REQUIRES(call->lock)
 {
-    struct grpc_call *call = xcalloc(1, sizeof(*call));
-    atomic_init(&call->references, 1);
-    mutex_init(&call->lock);
-    call->server = server;
-    call->method = method;
-    call->metrics = metrics;
-    call->loop = loop;
-    call->start_ns = time_now_monotonic_ns();
-    call->budget = budget_create(parent, "call", memory_max ? memory_max : CALL_MEMORY_DEFAULT);
-    call->arena = arena_create(call->budget);
-    call->response.budget = call->budget;
-    call->ctx = context_create(NULL, call_timeout(fields, count));
-    context_set_budget(call->ctx, call->budget);
-    call_copy_metadata(call, fields, count);
-    call->encoding = grpc_encoding_parse(grpc_call_metadata(call, STR("grpc-encoding")));
-    call->deframer = (struct grpc_deframer){
-        .message_max = method->request_max, .budget = call->budget, .encoding = call->encoding};
-    grpc_metrics_started(metrics);
-    return call;
+    call->unsent = http2_stream_unsent(call->http2);
+    call->credit = size_min(http2_stream_window(call->http2), CREDIT_MAX);
 }
 
-static void call_send_head(struct grpc_call *call)
+static void send_head(struct grpc_call *call)
 {
     struct http2_field fields[3] = {{STR(":status"), STR("200")},
-                                    {STR("content-type"), STR("application/grpc")}};
-    size_t count = 2;
-    if (call->encoding == GRPC_GZIP || call->encoding == GRPC_SNAPPY)
-        fields[count++] = (struct http2_field){STR("grpc-encoding"),
-                                               str_from(grpc_encoding_name(call->encoding))};
-    http2_stream_respond(call->http2, fields, count, false);
+                                    {STR("content-type"), STR("application/grpc")},
+                                    {STR("grpc-encoding"), STR("")}};
+    fields[2].value = str_from(grpc_encoding_name(call->encoding));
+    http2_stream_respond(call->http2, fields, call->encoding == GRPC_IDENTITY ? 2 : 3, false);
     call->head_sent = true;
 }
 
-/* A frame has been sent, or dropped: its bytes are credit again. On the loop. */
-static void frame_release(void *owner)
+static size_t status_fields(enum grpc_code code, struct str text, char number[12],
+                            struct buf *encoded, struct http2_field out[2])
 {
-    struct grpc_frame_out *frame = owner;
-    struct grpc_call *call = frame->call;
-    budget_release(call->budget, frame->bytes.cap);
+    snprintf(number, 12, "%d", (int)code);
+    grpc_message_text_encode(encoded, text);
+    out[0] = (struct http2_field){STR("grpc-status"), str_from(number)};
+    out[1] = (struct http2_field){STR("grpc-message"), buf_str(encoded)};
+    return text.len ? 2 : 1;
+}
+
+void grpc_respond_status(struct http2_stream *http2, enum grpc_code code, struct str text)
+{
+    char number[12];
+    struct buf encoded = {0};
+    struct http2_field fields[4] = {{STR(":status"), STR("200")},
+                                    {STR("content-type"), STR("application/grpc")}};
+    size_t count = 2 + status_fields(code, text, number, &encoded, fields + 2);
+    http2_stream_respond(http2, fields, count, true);
+    buf_deinit(&encoded);
+}
+
+static void send_status(struct grpc_call *call, enum grpc_code code, struct str text)
+{
+    call->end_sent = true;
+    if (!call->head_sent) {
+        grpc_respond_status(call->http2, code, text);
+        return;
+    }
+    char number[12];
+    struct buf encoded = {0};
+    struct http2_field fields[2];
+    size_t count = status_fields(code, text, number, &encoded, fields);
+    http2_stream_end(call->http2, fields, count);
+    buf_deinit(&encoded);
+}
+
+static void release_all(struct out_message *message)
+{
+    while (message) {
+        struct out_message *next = message->next;
+        out_message_release(message);
+        message = next;
+    }
+}
+
+/* On the loop: hands to HTTP/2 what has been queued, and the status when there is one. */
+static void call_output(void *arg)
+{
+    struct grpc_call *call = arg;
     mutex_lock(&call->lock);
-    call->unsent -= frame->bytes.len;
-    call_schedule_unlock(call);
-    buf_deinit(&frame->bytes);
-    free(frame);
+    call->output_posted = false;
+    struct out_message *messages = take_out_locked(call);
+    bool finished = call->finished, over = call->over;
+    enum grpc_code code = call->code;
+    mutex_unlock(&call->lock);
+    if (!call->http2 || call->end_sent) {
+        release_all(messages);
+        grpc_call_unref(call);
+        return;
+    }
+    *call->sent_flag = true;
+    if (messages && !call->head_sent)
+        send_head(call);
+    while (messages) {
+        struct out_message *next = messages->next;
+        const void *data =
+            messages->compressed.data ? (void *)messages->compressed.data : (void *)messages->frame;
+        http2_stream_send(call->http2, data, messages->len, out_message_release, messages);
+        messages = next;
+    }
+    mutex_lock(&call->lock);
+    look_at_window_locked(call);
+    bool stuck = over && call->unsent;
+    mutex_unlock(&call->lock);
+    if (finished && stuck) { /* out of time, and the peer does not read */
+        call->end_sent = true;
+        http2_stream_reset(call->http2, HTTP2_CANCEL);
+    } else if (finished) { /* nobody changes the text of a finished call */
+        send_status(call, code, buf_str(&call->text));
+    }
     grpc_call_unref(call);
 }
 
-static void call_send_end(struct grpc_call *call, enum grpc_code code, struct str text)
+/* --- running --- */
+
+enum action {
+    ACTION_REST,
+    ACTION_START,
+    ACTION_STEP,
+    ACTION_EXCHANGE,
+    ACTION_END,     /* an exchange whose client has ended */
+    ACTION_GIVE_UP, /* over before it was finished */
+    ACTION_FREE_STATE,
+};
+
+static enum action next_action_locked(struct grpc_call *call) REQUIRES(call->lock)
 {
-    char number[4];
-    struct buf digits = {.data = number, .cap = sizeof(number)};
-    buf_append_uint64(&digits, code);
-    struct http2_field fields[] = {{STR(":status"), STR("200")},
-                                   {STR("content-type"), STR("application/grpc")},
-                                   {STR("grpc-status"), buf_str(&digits)},
-                                   {STR("grpc-message"), text}};
-    size_t with_text = text.len ? 1 : 0;
-    if (call->head_sent)
-        http2_stream_end(call->http2, fields + 2, 1 + with_text);
-    else
-        http2_stream_respond(call->http2, fields, 3 + with_text, true);
-    call->end_sent = true;
+    bool exchange = call->method->method.kind == GRPC_BIDI_EXCHANGE;
+    if (call->finished)
+        return call->state ? ACTION_FREE_STATE : ACTION_REST;
+    if (call->over)
+        return ACTION_GIVE_UP;
+    if (exchange && call->first_in)
+        return ACTION_EXCHANGE;
+    if (exchange)
+        return call->half_closed ? ACTION_END : ACTION_REST;
+    if (!call->started)
+        return call->first_in && call->half_closed ? ACTION_START : ACTION_REST;
+    bool credit = call->waiting + call->unsent < call->credit;
+    return call->state && credit && (call->more || call->woken) ? ACTION_STEP : ACTION_REST;
 }
 
-void grpc_call_flush(struct grpc_call *call)
+/* Gives the call its status; takes err. */
+static void call_finish(struct grpc_call *call, struct error *err)
+{
+    const struct grpc_method *method = &call->method->method;
+    mutex_lock(&call->lock);
+    if (!call->finished) {
+        if (!err) {
+            err = call->send_error;
+            call->send_error = NULL;
+        }
+        call->finished = true;
+        if (!err)
+            call->code = GRPC_OK;
+        else if (!call->code_set)
+            call->code = (method->code_of ? method->code_of : grpc_code_of)(error_kind(err));
+        buf_append_str(&call->text, error_text(err));
+        post_output_locked(call);
+        metric_inc(call->method->handled[call->code]);
+        metric_observe(call->method->seconds,
+                       (double)(time_now_monotonic_ns() - call->started_ns) / 1e9);
+    }
+    mutex_unlock(&call->lock);
+    error_free(err);
+}
+
+static void give_up(struct grpc_call *call)
+{
+    struct error *err = context_error(call->ctx);
+    call_finish(call, err ? err : error_create(ERROR_CANCELLED, "context canceled"));
+}
+
+/* Runs the next thing on the pool if there is one and nothing runs. */
+static void kick(struct grpc_call *call)
 {
     mutex_lock(&call->lock);
-    struct grpc_frame_out *frame = call->first_out;
-    call->first_out = call->last_out = NULL;
-    call->flush_posted = false;
-    bool finished = call->finished;
-    enum grpc_code code = call->code;
-    struct str text = buf_str(&call->status_text); /* does not change once finished */
+    enum action action = call->running ? ACTION_REST : next_action_locked(call);
+    bool here = action == ACTION_GIVE_UP && !call->state; /* nothing to free: no job for it */
+    call->running |= action != ACTION_REST && !here;
     mutex_unlock(&call->lock);
-    while (frame) {
-        struct grpc_frame_out *next = frame->next;
-        if (!call->http2) {
-            frame_release(frame);
-        } else {
-            if (!call->head_sent)
-                call_send_head(call);
-            http2_stream_send(call->http2, frame->bytes.data, frame->bytes.len, frame_release,
-                              frame);
-        }
-        frame = next;
+    if (here) {
+        give_up(call);
+    } else if (action != ACTION_REST) {
+        grpc_call_ref(call);
+        pool_run_anyway(call->method->method.pool, call_run, call);
     }
-    if (finished && call->http2 && !call->end_sent)
-        call_send_end(call, code, text);
+}
+
+void grpc_call_wake(struct grpc_call *call)
+{
+    mutex_lock(&call->lock);
+    call->woken = true;
+    mutex_unlock(&call->lock);
+    kick(call);
+}
+
+/* Undoes the compression of the message in call->request. */
+static struct error *expand_request(struct grpc_call *call)
+{
+    struct grpc_message *message = call->request;
+    if (!message->compressed)
+        return NULL;
+    call->request = NULL;
+    return grpc_message_expand(message, call->encoding, call->method->method.request_max,
+                               &call->request);
+}
+
+static void take_request(struct grpc_call *call)
+{
+    grpc_message_unref(call->request);
+    mutex_lock(&call->lock);
+    call->request = call->first_in;
+    call->first_in = call->request->next;
+    if (!call->first_in)
+        call->last_in = NULL;
+    call->inbox--;
+    mutex_unlock(&call->lock);
+    call->request->next = NULL;
+}
+
+static void run_handler(struct grpc_call *call)
+{
+    const struct grpc_method *method = &call->method->method;
+    take_request(call);
+    struct error *err = expand_request(call);
+    if (!err)
+        err = method->handler(method->self, call, call->request->bytes);
+    if (!err)
+        err = buf_status(&call->response);
+    if (!err && method->kind != GRPC_SERVER_STREAM)
+        grpc_call_send(call, buf_bytes(&call->response));
+    buf_deinit(&call->response);
+    mutex_lock(&call->lock);
+    call->started = true;
+    bool goes_on = method->kind == GRPC_BIDI_EXCHANGE ||
+                   (method->kind == GRPC_SERVER_STREAM && call->state != NULL);
+    mutex_unlock(&call->lock);
+    if (err || !goes_on)
+        call_finish(call, err);
+}
+
+static void run_step(struct grpc_call *call)
+{
+    struct error *err = NULL;
+    mutex_lock(&call->lock);
+    call->woken = false;
+    call->more = false;
+    const struct grpc_stream_ops *ops = call->ops;
+    void *state = call->state;
+    mutex_unlock(&call->lock);
+    enum grpc_step step = ops->step(state, call, &err);
+    mutex_lock(&call->lock);
+    call->more = step == GRPC_STEP_MORE;
+    bool ends = err || step == GRPC_STEP_END || call->send_error;
+    mutex_unlock(&call->lock);
+    if (ends)
+        call_finish(call, err);
+}
+
+static void free_state(struct grpc_call *call)
+{
+    mutex_lock(&call->lock);
+    const struct grpc_stream_ops *ops = call->ops;
+    void *state = call->state;
+    call->state = NULL;
+    mutex_unlock(&call->lock);
+    ops->free(state);
+}
+
+/* True when there may be more to do. */
+static bool run_action(struct grpc_call *call, enum action action)
+{
+    switch (action) {
+    case ACTION_REST:
+        return false;
+    case ACTION_START:
+    case ACTION_EXCHANGE:
+        run_handler(call);
+        break;
+    case ACTION_STEP:
+        run_step(call);
+        break;
+    case ACTION_END:
+        call_finish(call, NULL);
+        break;
+    case ACTION_GIVE_UP:
+        give_up(call);
+        break;
+    case ACTION_FREE_STATE:
+        free_state(call);
+        break;
+    }
+    return true;
+}
+
+static void call_run(void *arg)
+{
+    struct grpc_call *call = arg;
+    enum action action;
+    int count = 0;
+    do {
+        mutex_lock(&call->lock);
+        action = next_action_locked(call);
+        if (action == ACTION_REST)
+            call->running = false;
+        mutex_unlock(&call->lock);
+        if (action == ACTION_STEP && ++count > STEPS_PER_JOB) {
+            pool_run_anyway(call->method->method.pool, call_run, call);
+            return;
+        }
+    } while (run_action(call, action));
+    grpc_call_unref(call);
+}
+
+/* --- from the loop --- */
+
+static void start(struct grpc_call *call)
+{
+    mutex_lock(&call->lock);
+    bool run = !call->running && next_action_locked(call) != ACTION_REST;
+    call->running |= run;
+    mutex_unlock(&call->lock);
+    if (!run)
+        return;
+    grpc_call_ref(call);
+    struct error *err = pool_run(call->method->method.pool, call_run, call);
+    if (!err)
+        return;
+    call_finish(call, err);
+    mutex_lock(&call->lock);
+    call->running = false;
+    mutex_unlock(&call->lock);
+    grpc_call_unref(call);
+}
+
+static void call_expired(void *arg)
+{
+    struct grpc_call *call = arg;
+    if (call->http2) {
+        mutex_lock(&call->lock);
+        call->over = true;
+        bool finished = call->finished;
+        mutex_unlock(&call->lock);
+        if (finished && http2_stream_unsent(call->http2))
+            http2_stream_reset(call->http2, HTTP2_CANCEL);
+        kick(call);
+    }
+    grpc_call_unref(call);
+}
+
+/* Takes a whole message; false when it is one too many. */
+static bool inbox_add(struct grpc_call *call, struct grpc_message *message)
+{
+    size_t max = call->method->method.kind == GRPC_BIDI_EXCHANGE ? INBOX_MAX : 1;
+    mutex_lock(&call->lock);
+    bool fits = call->inbox < max && !call->started;
+    if (fits) {
+        *(call->last_in ? &call->last_in->next : &call->first_in) = message;
+        call->last_in = message;
+        call->inbox++;
+    }
+    mutex_unlock(&call->lock);
+    if (!fits)
+        grpc_message_unref(message);
+    return fits;
+}
+
+static bool is_exchange(const struct grpc_call *call)
+{
+    return call->method->method.kind == GRPC_BIDI_EXCHANGE;
+}
+
+void grpc_call_data(struct grpc_call *call, struct bytes data)
+{
+    size_t len = data.len;
+    struct error *err = NULL;
+    mutex_lock(&call->lock);
+    bool ignored = call->finished || call->over;
+    mutex_unlock(&call->lock);
+    while (!ignored && !err && data.len) {
+        struct grpc_message *message = NULL;
+        err = grpc_deframe(&call->deframer, &data, &message);
+        if (!message)
+            continue;
+        metric_inc(call->method->received);
+        if (!inbox_add(call, message))
+            err = error_create(ERROR_LIMIT, "too many messages on one call");
+        else if (is_exchange(call))
+            start(call);
+    }
+    http2_stream_consume(call->http2, len);
+    if (err)
+        call_finish(call, err);
+}
+
+void grpc_call_half_closed(struct grpc_call *call)
+{
+    mutex_lock(&call->lock);
+    call->half_closed = true;
+    bool empty = !call->first_in;
+    mutex_unlock(&call->lock);
+    if (!grpc_deframer_is_between(&call->deframer))
+        call_finish(call, error_create(ERROR_INTERNAL, "unexpected EOF"));
+    else if (empty && !is_exchange(call))
+        call_finish(call, error_create(ERROR_INTERNAL, "a call without a request message"));
+    else
+        start(call);
+}
+
+void grpc_call_room(struct grpc_call *call)
+{
+    *call->sent_flag = true;
+    mutex_lock(&call->lock);
+    look_at_window_locked(call);
+    mutex_unlock(&call->lock);
+    kick(call);
 }
 
 void grpc_call_closed(struct grpc_call *call)
 {
     call->http2 = NULL;
-    context_cancel(call->ctx); /* wakes a stream, whose last step then frees it */
-    grpc_call_flush(call);
+    context_off_end(call->ctx, &call->hook);
     mutex_lock(&call->lock);
-    bool is_known = call->finished || call->got_request;
+    call->over = true;
+    struct out_message *messages = take_out_locked(call);
     mutex_unlock(&call->lock);
-    if (!is_known) /* reset before the request was whole */
-        call_finish(call, GRPC_CANCELLED, STR("context canceled"));
+    release_all(messages);
+    context_cancel(call->ctx);
+    kick(call);
     grpc_call_unref(call);
 }

@@ -24,14 +24,24 @@ struct context;
 struct event_loops;
 struct grpc_channel;
 struct grpc_stream;
+struct metrics;
 struct stall_group;
 
 struct grpc_metadata {
     struct str name, value;
 };
 
-/* address host:port; the name is resolved when connecting. */
+struct grpc_channel_options {
+    struct metrics *metrics; /* grpc_client_* families; NULL: none */
+    bool compress;           /* requests go out as "snappy", and servers then answer so */
+};
+
+/* address host:port; the name is resolved when connecting. A call on a channel without a connection
+ * makes one and waits for it; after a failed attempt calls fail at once with its error for a
+ * second. Silent peers are asked by a ping every 10 s while calls run, and given up after 5 s. */
 struct grpc_channel *grpc_channel_create(struct event_loops *loops, struct str address);
+struct grpc_channel *grpc_channel_create_with(struct event_loops *loops, struct str address,
+                                              const struct grpc_channel_options *options);
 /* Fails new calls, ends running ones with ERROR_UNAVAILABLE, and goes when the last call has gone.
  */
 void grpc_channel_free(struct grpc_channel *channel);
@@ -50,15 +60,22 @@ struct grpc_stream *grpc_stream_start(struct grpc_channel *channel, struct conte
                                       const struct grpc_metadata *metadata, size_t metadata_count,
                                       size_t message_max);
 
+/* The same for a unary method: one message, then the end. Takes no part in a stall group. */
+struct grpc_stream *grpc_unary_start(struct grpc_channel *channel, struct context *ctx,
+                                     const char *method, struct bytes request,
+                                     const struct grpc_metadata *metadata, size_t metadata_count,
+                                     size_t response_max);
+
 /* A received message, pinned by references; unref from any thread. */
 struct grpc_message {
     struct bytes bytes;
     /* internal */
     struct budget *budget;
-    size_t charged;
-    bool pooled;
-    struct grpc_message *next;
+    size_t charged, page; /* page: of the page pool, 0: of malloc */
     _Atomic unsigned references;
+    bool compressed;
+    size_t owed; /* bytes of the stream's window that go back when it is taken */
+    struct grpc_message *next;
 };
 void grpc_message_unref(void *message);
 

@@ -1,451 +1,538 @@
 #include "net/grpc_server.h"
 
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "codec/pb.h"
+#include "base/mutex.h"
 #include "net/connection.h"
-#include "net/grpc_call_in.h"
+#include "net/grpc_builtin.h"
+#include "net/grpc_call.h"
 #include "net/listener.h"
 #include "runtime/event_loop.h"
 #include "runtime/log.h"
-#include "runtime/pool.h"
+#include "runtime/metrics.h"
 #include "runtime/thread.h"
 #include "runtime/time.h"
 
 enum {
-    CONNECTIONS_MAX_DEFAULT = 1024,
-    STREAMS_MAX = 1000, /* of one connection at once */
-    PING_INTERVAL_MIN_MS = 10 * 1000,
-    PING_STRIKES_MAX = 2,
-    STOP_PATIENCE_MS = 10 * 1000,
-    HEALTH_REQUEST_MAX = 4096,
-    HEALTH_METHODS = 2,
+    CONNECTIONS_MAX = 1024,
+    STREAMS_MAX = 1000,
+    PING_LEAST_MS = 10 * 1000,
+    PING_LEAST_IDLE_MS = 2 * 60 * 60 * 1000, /* without a call */
+    PING_STRIKES = 2,
 };
+#define CALL_MEMORY_MAX ((size_t)256 * 1024 * 1024)
 
 struct grpc_server {
+    struct event_loops *loops;
     struct grpc_server_config config;
-    struct grpc_method *methods;
-    struct grpc_metrics **metrics; /* one a method */
+    struct server_method *methods;
     size_t method_count;
-    struct listener *listener;
+    struct listener *listener; /* NULL: stopped */
+    char *address;
+    struct grpc_health *health;
+    struct grpc_reflection *reflection;
+    struct context *ctx; /* parent of the calls' */
+    atomic_uint random;
     struct mutex lock;
     pthread_cond_t changed;
-    struct grpc_peer *first GUARDED_BY(lock);
-    size_t peers GUARDED_BY(lock), calls GUARDED_BY(lock), stops GUARDED_BY(lock); /* posted */
+    bool stopping GUARDED_BY(lock);
+    struct server_connection *connections GUARDED_BY(lock);
+    size_t connection_count GUARDED_BY(lock);
+    size_t call_count GUARDED_BY(lock);
 };
 
-struct grpc_peer { /* one connection */
+struct server_connection {
     struct grpc_server *server;
-    struct grpc_peer *next, *prev; /* under server->lock */
     struct event_loop *loop;
-    int fd; /* for peer_start() */
-    /* On the loop only: */
-    struct http2_session *session;
+    struct server_connection *prev, *next; /* with the server's lock */
+    atomic_uint references;                /* the loop's and those of posted functions */
+    int fd;
+    /* on the loop only */
+    struct http2_session *session; /* NULL: over */
     struct event_timer *age;
-    int64_t last_ping_ms;
+    int64_t pinged_ms;
     unsigned ping_strikes;
+    bool sent; /* something since the last ping */
 };
 
-/* -- health: grpc.health.v1, service "" only -- */
+/* --- connections --- */
 
-enum { HEALTH_SERVING = 1, HEALTH_NOT_SERVING = 2 };
-
-static int health_of(const struct grpc_server *server)
+static void conn_unref(struct server_connection *conn)
 {
-    const struct grpc_server_config *config = &server->config;
-    return !config->is_serving || config->is_serving(config->self) ? HEALTH_SERVING
-                                                                   : HEALTH_NOT_SERVING;
+    if (atomic_fetch_sub(&conn->references, 1) == 1)
+        free(conn);
 }
 
-static struct error *health_check(void *self, struct grpc_call *call, struct bytes request)
+static void conn_over(struct server_connection *conn)
 {
-    struct pb_reader reader = pb_read(request);
-    struct str service = {0};
-    while (pb_next(&reader)) {
-        if (reader.field == 1)
-            service = pb_str(&reader);
-        else
-            pb_skip(&reader);
+    struct grpc_server *server = conn->server;
+    conn->session = NULL;
+    event_timer_free(conn->age);
+    mutex_lock(&server->lock);
+    *(conn->prev ? &conn->prev->next : &server->connections) = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    server->connection_count--;
+    pthread_cond_broadcast(&server->changed);
+    mutex_unlock(&server->lock);
+    conn_unref(conn);
+}
+
+static void call_gone(void *arg)
+{
+    struct grpc_server *server = arg;
+    mutex_lock(&server->lock);
+    server->call_count--;
+    pthread_cond_broadcast(&server->changed);
+    mutex_unlock(&server->lock);
+}
+
+static const struct server_method *find_method(const struct grpc_server *server, struct str path)
+{
+    for (size_t i = 0; i < server->method_count; i++)
+        if (str_equal(path, str_from(server->methods[i].method.path)))
+            return &server->methods[i];
+    return NULL;
+}
+
+static bool service_exists(const struct grpc_server *server, struct str service)
+{
+    for (size_t i = 0; i < server->method_count; i++) {
+        struct str path = str_from(server->methods[i].method.path + 1);
+        if (str_starts_with(path, service) && path.len > service.len &&
+            path.data[service.len] == '/')
+            return true;
     }
-    struct error *err = pb_error(&reader, "health check request");
-    if (err)
-        return error_as(err, ERROR_INVALID);
-    if (service.len)
-        return error_create(ERROR_NOT_FOUND, "unknown service");
-    pb_put_uint64(grpc_call_response(call), 1, (uint64_t)health_of(self));
-    return NULL;
+    return false;
 }
 
-/* map<string, HealthCheckResponse> statuses = 1 */
-static struct error *health_list(void *self, struct grpc_call *call, struct bytes request UNUSED)
-{
-    const uint8_t entry[] = {0x0a, 6, 0x0a, 0, 0x12, 2, 0x08, (uint8_t)health_of(self)};
-    buf_append(grpc_call_response(call), entry, sizeof(entry));
-    return NULL;
-}
-
-/* -- peers -- */
-
-void grpc_server_call_gone(struct grpc_server *server)
-{
-    mutex_lock(&server->lock);
-    server->calls--;
-    pthread_cond_broadcast(&server->changed);
-    mutex_unlock(&server->lock);
-}
-
-static void peer_free(struct grpc_peer *peer)
-{
-    struct grpc_server *server = peer->server;
-    http2_session_free(peer->session);
-    event_timer_free(peer->age);
-    mutex_lock(&server->lock);
-    *(peer->prev ? &peer->prev->next : &server->first) = peer->next;
-    if (peer->next)
-        peer->next->prev = peer->prev;
-    server->peers--;
-    pthread_cond_broadcast(&server->changed);
-    mutex_unlock(&server->lock);
-    free(peer);
-}
-
-static const struct grpc_method *server_method(const struct grpc_server *server, struct str path,
-                                               size_t *index)
-{
-    for (*index = 0; *index < server->method_count; ++*index)
-        if (str_equal(path, str_from(server->methods[*index].path)))
-            return &server->methods[*index];
-    return NULL;
-}
-
-static struct str field_value(const struct http2_field *fields, size_t count, struct str name)
-{
-    for (size_t i = 0; i < count; i++)
-        if (str_equal(fields[i].name, name))
-            return fields[i].value;
-    return STR("");
-}
-
-/* An answer to what is not a call we know. */
-static void refuse(struct http2_stream *http2, const char *http_status, const char *code,
-                   struct str text)
-{
-    struct buf encoded = {0};
-    grpc_status_encode(&encoded, text);
-    const struct http2_field fields[] = {{STR(":status"), str_from(http_status)},
-                                         {STR("content-type"), STR("application/grpc")},
-                                         {STR("grpc-status"), str_from(code)},
-                                         {STR("grpc-message"), buf_str(&encoded)}};
-    http2_stream_respond(http2, fields, countof(fields), true);
-    buf_deinit(&encoded);
-}
-
-static void refuse_method(struct http2_stream *http2, struct str path)
+static void refuse_path(const struct grpc_server *server, struct http2_stream *http2,
+                        struct str path)
 {
     struct buf text = {0};
-    struct str service, method;
-    str_cut(str_slice(path, 1, path.len), '/', &service, &method);
-    buf_printf(&text, "unknown method %.*s for service %.*s", STR_ARG(method), STR_ARG(service));
-    refuse(http2, "200", "12", buf_str(&text));
+    struct str service, name;
+    if (path.len == 0 || path.data[0] != '/' ||
+        !str_cut(str_slice(path, 1, path.len), '/', &service, &name))
+        buf_printf(&text, "malformed method name: \"%.*s\"", STR_ARG(path));
+    else if (service_exists(server, service))
+        buf_printf(&text, "unknown method %.*s for service %.*s", STR_ARG(name), STR_ARG(service));
+    else
+        buf_printf(&text, "unknown service %.*s", STR_ARG(service));
+    grpc_respond_status(http2, GRPC_UNIMPLEMENTED, buf_str(&text));
     buf_deinit(&text);
 }
 
-static void peer_headers(void *self, struct http2_stream *http2, const struct http2_field *fields,
-                         size_t count, bool trailers, bool end)
+struct request_head {
+    struct str method, path, type, encoding, timeout;
+};
+
+static struct request_head read_head(const struct http2_field *fields, size_t count)
 {
-    struct grpc_peer *peer = self;
-    struct grpc_server *server = peer->server;
-    size_t index;
-    if (trailers || http2_stream_user(http2))
-        return;
-    struct str path = field_value(fields, count, STR(":path"));
-    const struct grpc_method *method = server_method(server, path, &index);
-    if (!str_equal(field_value(fields, count, STR(":method")), STR("POST"))) {
-        refuse(http2, "405", "13", STR("http2: a call is a POST"));
-    } else if (!str_starts_with(field_value(fields, count, STR("content-type")),
-                                STR("application/grpc"))) {
-        refuse(http2, "415", "13", STR("invalid gRPC request content-type"));
-    } else if (!method) {
-        refuse_method(http2, path);
+    struct request_head head = {0};
+    const struct {
+        struct str name;
+        struct str *into;
+    } known[] = {{STR(":method"), &head.method},
+                 {STR(":path"), &head.path},
+                 {STR("content-type"), &head.type},
+                 {STR("grpc-encoding"), &head.encoding},
+                 {STR("grpc-timeout"), &head.timeout}};
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < countof(known); j++)
+            if (str_equal(fields[i].name, known[j].name))
+                *known[j].into = fields[i].value;
+    return head;
+}
+
+static void refuse_http(struct http2_stream *http2, struct str status)
+{
+    struct http2_field fields[] = {{STR(":status"), status}};
+    http2_stream_respond(http2, fields, 1, true);
+}
+
+/* Refuses what is no call that can be served; true when it did. */
+static bool refuse_head(const struct grpc_server *server, struct http2_stream *http2,
+                        const struct request_head *head, enum grpc_encoding *encoding,
+                        int64_t *timeout_ms)
+{
+    *encoding = GRPC_IDENTITY;
+    *timeout_ms = CONTEXT_NO_DEADLINE;
+    if (!str_equal(head->method, STR("POST"))) {
+        refuse_http(http2, STR("405"));
+    } else if (!str_starts_with(head->type, STR("application/grpc"))) {
+        refuse_http(http2, STR("415"));
+    } else if (!find_method(server, head->path)) {
+        refuse_path(server, http2, head->path);
+    } else if (head->encoding.len && !grpc_encoding_parse(head->encoding, encoding)) {
+        struct buf text = {0};
+        buf_printf(&text, "grpc: Decompressor is not installed for grpc-encoding \"%.*s\"",
+                   STR_ARG(head->encoding));
+        grpc_respond_status(http2, GRPC_UNIMPLEMENTED, buf_str(&text));
+        buf_deinit(&text);
+    } else if (head->timeout.len && !grpc_timeout_parse(head->timeout, timeout_ms)) {
+        grpc_respond_status(http2, GRPC_INTERNAL, STR("malformed grpc-timeout"));
     } else {
-        mutex_lock(&server->lock);
-        server->calls++;
-        mutex_unlock(&server->lock);
-        struct grpc_call *call =
-            grpc_call_create(server, server->config.budget, server->config.call_memory_max, method,
-                             server->metrics[index], peer->loop, fields, count);
-        call->http2 = http2;
+        if (head->timeout.len && *timeout_ms == 0)
+            *timeout_ms = 1;
+        return false;
+    }
+    return true;
+}
+
+static struct grpc_call *begin_call(struct server_connection *conn, struct http2_stream *http2,
+                                    const struct request_head *head, enum grpc_encoding encoding,
+                                    int64_t timeout_ms)
+{
+    struct grpc_server *server = conn->server;
+    mutex_lock(&server->lock);
+    server->call_count++;
+    mutex_unlock(&server->lock);
+    struct grpc_call *call =
+        grpc_call_create(find_method(server, head->path), conn->loop, http2, server->ctx,
+                         timeout_ms, server->config.budget, server->config.call_memory_max);
+    call->encoding = encoding;
+    call->sent_flag = &conn->sent;
+    call->gone = call_gone;
+    call->gone_arg = server;
+    return call;
+}
+
+static void session_headers(void *self, struct http2_stream *http2,
+                            const struct http2_field *fields, size_t count, bool trailers, bool end)
+{
+    struct server_connection *conn = self;
+    struct grpc_call *call = http2_stream_user(http2);
+    if (!trailers) {
+        struct request_head head = read_head(fields, count);
+        enum grpc_encoding encoding;
+        int64_t timeout_ms;
+        if (refuse_head(conn->server, http2, &head, &encoding, &timeout_ms))
+            return;
+        call = begin_call(conn, http2, &head, encoding, timeout_ms);
+        for (size_t i = 0; i < count; i++)
+            if (fields[i].name.len && fields[i].name.data[0] != ':')
+                grpc_call_add_metadata(call, fields[i].name, fields[i].value);
         http2_stream_set_user(http2, call);
-        if (call->encoding == GRPC_UNKNOWN_ENCODING)
-            grpc_call_fail(
-                call,
-                error_create(ERROR_INVALID,
-                             "grpc: Decompressor is not installed for grpc-encoding \"%.*s\"",
-                             STR_ARG(grpc_call_metadata(call, STR("grpc-encoding")))),
-                GRPC_UNIMPLEMENTED);
-        else if (end)
-            grpc_call_fail(call, error_create(ERROR_INVALID, "a call without a request message"),
-                           GRPC_INTERNAL);
     }
+    if (call && end)
+        grpc_call_half_closed(call);
 }
 
-static void peer_data(void *self UNUSED, struct http2_stream *http2, struct bytes data)
-{
-    struct grpc_call *call = http2_stream_user(http2);
-    struct grpc_message *message;
-    http2_stream_consume(http2, data.len); /* requests are bounded by request_max */
-    while (call && !call->got_request && data.len) {
-        struct error *err = grpc_deframe(&call->deframer, &data, &message);
-        if (err) {
-            call->got_request = true;
-            grpc_call_fail(call, err,
-                           error_kind(err) == ERROR_LIMIT ? GRPC_RESOURCE_EXHAUSTED
-                                                          : GRPC_INTERNAL);
-        } else if (message) {
-            call->got_request = true;
-            call->request = message;
-            grpc_call_dispatch(call);
-        }
-    }
-}
-
-static void peer_end(void *self UNUSED, struct http2_stream *http2)
-{
-    struct grpc_call *call = http2_stream_user(http2);
-    if (call && !call->got_request)
-        grpc_call_fail(call, error_create(ERROR_INVALID, "a call without a request message"),
-                       GRPC_INTERNAL);
-}
-
-static void peer_room(void *self UNUSED, struct http2_stream *http2 UNUSED)
-{
-}
-
-static void peer_stream_closed(void *self UNUSED, struct http2_stream *http2, uint32_t code UNUSED)
+static void session_data(void *self UNUSED, struct http2_stream *http2, struct bytes data)
 {
     struct grpc_call *call = http2_stream_user(http2);
     if (call)
-        grpc_call_closed(call);
+        grpc_call_data(call, data);
+    else
+        http2_stream_consume(http2, data.len);
 }
 
-/* Clients that ping too often, or with nothing going on, are sent away as grpc-go does. */
-static void peer_ping(void *self, bool ack)
+static void session_end(void *self UNUSED, struct http2_stream *http2)
 {
-    struct grpc_peer *peer = self;
-    int64_t now_ms = event_loop_now_ms(peer->loop);
+    if (http2_stream_user(http2))
+        grpc_call_half_closed(http2_stream_user(http2));
+}
+
+static void session_room(void *self UNUSED, struct http2_stream *http2)
+{
+    if (http2_stream_user(http2))
+        grpc_call_room(http2_stream_user(http2));
+}
+
+static void session_closed(void *self UNUSED, struct http2_stream *http2, uint32_t code UNUSED)
+{
+    if (http2_stream_user(http2))
+        grpc_call_closed(http2_stream_user(http2));
+}
+
+/* grpc-go's rule: pings are free while we send; else they come at most every so often. */
+static void session_ping(void *self, bool ack)
+{
+    struct server_connection *conn = self;
+    int64_t now = event_loop_now_ms(conn->loop);
     if (ack)
         return;
-    bool too_soon = peer->last_ping_ms && now_ms - peer->last_ping_ms < PING_INTERVAL_MIN_MS - 100;
-    bool idle = http2_session_streams(peer->session) == 0;
-    peer->ping_strikes = too_soon || idle ? peer->ping_strikes + 1 : 0;
-    peer->last_ping_ms = now_ms;
-    if (peer->ping_strikes > PING_STRIKES_MAX)
-        http2_session_terminate(peer->session, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
+    int64_t least = http2_session_streams(conn->session) ? PING_LEAST_MS : PING_LEAST_IDLE_MS;
+    if (conn->sent)
+        conn->ping_strikes = 0;
+    else if (conn->pinged_ms && now - conn->pinged_ms < least)
+        conn->ping_strikes++;
+    conn->sent = false;
+    conn->pinged_ms = now;
+    if (conn->ping_strikes > PING_STRIKES)
+        http2_session_terminate(conn->session, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
 }
 
-static void peer_goaway(void *self UNUSED, uint32_t code UNUSED, struct str debug UNUSED)
+static void session_over(void *self, struct error *err)
 {
+    struct server_connection *conn = self;
+    if (err && error_kind(err) == ERROR_INVALID)
+        log_debug(conn->server->config.log, "gRPC connection broke the protocol",
+                  KV("peer", connection_peer(http2_session_connection(conn->session))),
+                  KV_ERR(err));
+    error_free(err);
+    http2_session_free(conn->session);
+    conn_over(conn);
 }
 
-static void peer_over(void *self, struct error *err)
+static const struct http2_handler session_handler = {.headers = session_headers,
+                                                     .data = session_data,
+                                                     .end = session_end,
+                                                     .room = session_room,
+                                                     .closed = session_closed,
+                                                     .ping = session_ping,
+                                                     .over = session_over};
+
+static void age_reached(void *arg)
 {
-    error_free(err); /* the peer's doing, and nobody is left to be told */
-    peer_free(self);
+    struct server_connection *conn = arg;
+    http2_session_shutdown(conn->session);
 }
 
-static const struct http2_handler peer_handler = {
-    .headers = peer_headers,
-    .data = peer_data,
-    .end = peer_end,
-    .room = peer_room,
-    .closed = peer_stream_closed,
-    .ping = peer_ping,
-    .goaway = peer_goaway,
-    .over = peer_over,
-};
-
-static void peer_is_old(void *arg)
+/* The configured age and up to a tenth more or less, so that peers do not all come back at once. */
+static int64_t jittered_age_ms(struct grpc_server *server)
 {
-    struct grpc_peer *peer = arg;
-    http2_session_shutdown(peer->session);
+    unsigned number = atomic_fetch_add(&server->random, 2654435761u);
+    int64_t tenth = server->config.max_connection_age_ms / 10;
+    return server->config.max_connection_age_ms - tenth +
+           (int64_t)((double)(number >> 8) / (1 << 24) * (double)(2 * tenth));
 }
 
-/* -- accepting -- */
-
-static bool server_admit(struct grpc_server *server, struct grpc_peer *peer)
+static void conn_start(void *arg)
 {
-    size_t limit =
-        server->config.connections_max ? server->config.connections_max : CONNECTIONS_MAX_DEFAULT;
+    struct server_connection *conn = arg;
+    struct grpc_server *server = conn->server;
+    struct connection *connection = connection_create(conn->loop, conn->fd, NULL, NULL);
+    conn->session = http2_session_create(connection, true, STREAMS_MAX, &session_handler, conn);
+    if (server->config.max_connection_age_ms > 0) {
+        conn->age = event_timer_create(conn->loop, age_reached, conn);
+        event_timer_start(conn->age, jittered_age_ms(server));
+    }
     mutex_lock(&server->lock);
-    bool room = server->peers < limit;
-    if (room) {
-        server->peers++;
-        peer->next = server->first;
-        if (server->first)
-            server->first->prev = peer;
-        server->first = peer;
-    }
+    bool stopping = server->stopping;
     mutex_unlock(&server->lock);
-    return room;
+    if (stopping)
+        http2_session_shutdown(conn->session);
 }
 
-static void peer_start(void *arg)
-{
-    struct grpc_peer *peer = arg;
-    static const struct connection_handler until_session = {0};
-    int64_t age_ms = peer->server->config.max_connection_age_ms;
-    struct connection *connection = connection_create(peer->loop, peer->fd, &until_session, peer);
-    peer->session = http2_session_create(connection, true, STREAMS_MAX, &peer_handler, peer);
-    if (age_ms >
-        0) { /* ten per cent apart, so that connections made together do not end together */
-        peer->age = event_timer_create(peer->loop, peer_is_old, peer);
-        event_timer_start(peer->age,
-                          age_ms - age_ms / 10 + time_now_monotonic_ns() % (age_ms / 5 + 1));
-    }
-}
-
-static void server_accepted(void *self, struct event_loop *loop, int fd)
+static void accepted(void *self, struct event_loop *loop, int fd)
 {
     struct grpc_server *server = self;
-    struct grpc_peer *peer = xcalloc(1, sizeof(*peer));
-    peer->server = server;
-    peer->loop = loop;
-    peer->fd = fd;
-    if (server_admit(server, peer)) {
-        event_loop_post(loop, peer_start, peer);
-        return;
+    mutex_lock(&server->lock);
+    bool full = server->connection_count >= server->config.connections_max;
+    if (!full) {
+        struct server_connection *conn = xcalloc(1, sizeof(*conn));
+        conn->server = server;
+        conn->loop = loop;
+        conn->fd = fd;
+        atomic_init(&conn->references, 1);
+        conn->next = server->connections;
+        if (conn->next)
+            conn->next->prev = conn;
+        server->connections = conn;
+        server->connection_count++;
+        event_loop_post(loop, conn_start, conn);
     }
-    log_warn(server->config.log, "gRPC connection refused: too many are open");
+    mutex_unlock(&server->lock);
+    if (!full)
+        return;
+    log_warn(server->config.log, "gRPC connection refused: too many are open",
+             KV("max", server->config.connections_max));
     close(fd);
-    free(peer);
 }
 
-/* -- the server -- */
+/* --- the server --- */
 
-static void server_add_methods(struct grpc_server *server)
+static struct str method_type(enum grpc_kind kind)
 {
-    const struct grpc_server_config *config = &server->config;
-    const struct grpc_method health[HEALTH_METHODS] = {
-        {.path = "/grpc.health.v1.Health/Check",
-         .handler = health_check,
-         .self = server,
-         .pool = config->quick,
-         .request_max = HEALTH_REQUEST_MAX},
-        {.path = "/grpc.health.v1.Health/List",
-         .handler = health_list,
-         .self = server,
-         .pool = config->quick,
-         .request_max = HEALTH_REQUEST_MAX},
+    switch (kind) {
+    case GRPC_UNARY:
+        return STR("unary");
+    case GRPC_SERVER_STREAM:
+        return STR("server_stream");
+    case GRPC_BIDI_EXCHANGE:
+        break;
+    }
+    return STR("bidi_stream");
+}
+
+struct server_families {
+    struct metric_family *started, *handled, *received, *sent, *seconds;
+};
+
+static struct server_families make_families(struct metrics *metrics)
+{
+    static const char *const labels[] = {"grpc_method", "grpc_service", "grpc_type", "grpc_code"};
+    static const double bounds[] = {0.001, 0.01, 0.1, 0.3, 0.6, 1, 3, 6, 9, 20, 30, 60, 90, 120};
+    return (struct server_families){
+        .started = metrics_counter_family(metrics, "grpc_server_started_total",
+                                          "Total number of RPCs started on the server.", labels, 3),
+        .handled = metrics_counter_family(
+            metrics, "grpc_server_handled_total",
+            "Total number of RPCs completed on the server, regardless of success or failure.",
+            labels, 4),
+        .received = metrics_counter_family(metrics, "grpc_server_msg_received_total",
+                                           "Total number of RPC messages received on the server.",
+                                           labels, 3),
+        .sent =
+            metrics_counter_family(metrics, "grpc_server_msg_sent_total",
+                                   "Total number of RPC messages sent by the server.", labels, 3),
+        .seconds = metrics_histogram_family(
+            metrics, "grpc_server_handling_seconds",
+            "Seconds from the start of an RPC on the server to its status.", bounds,
+            countof(bounds), labels, 3),
     };
-    server->method_count = config->method_count + HEALTH_METHODS;
-    server->methods = xcalloc(server->method_count, sizeof(*server->methods));
-    server->metrics = xcalloc(server->method_count, sizeof(struct grpc_metrics *));
-    if (config->method_count)
-        memcpy(server->methods, config->methods, config->method_count * sizeof(*server->methods));
-    memcpy(server->methods + config->method_count, health, sizeof(health));
+}
+
+/* All children exist from the start, so that rates of rare codes are 0 and not absent. */
+static void register_method(const struct server_families *families, struct server_method *method)
+{
+    struct str labels[4], path = str_from(method->method.path + 1);
+    str_cut(path, '/', &labels[1], &labels[0]);
+    labels[2] = method_type(method->method.kind);
+    method->started = metric_with(families->started, labels, 3);
+    method->received = metric_with(families->received, labels, 3);
+    method->sent = metric_with(families->sent, labels, 3);
+    method->seconds = metric_with(families->seconds, labels, 3);
+    for (unsigned code = 0; code < GRPC_CODE_COUNT; code++) {
+        labels[3] = str_from(grpc_code_name((enum grpc_code)code));
+        method->handled[code] = metric_with(families->handled, labels, 4);
+    }
+}
+
+static void collect_methods(struct grpc_server *server, const struct grpc_server_config *config)
+{
+    size_t count = config->method_count;
+    server->method_count = count + GRPC_HEALTH_METHODS + GRPC_REFLECTION_METHODS;
+    server->methods = xcalloc(server->method_count, sizeof(server->methods[0]));
+    struct grpc_method builtin[GRPC_HEALTH_METHODS + GRPC_REFLECTION_METHODS];
+    const char **paths = xcalloc(server->method_count, sizeof(paths[0]));
+    grpc_health_methods(server->health, config->quick, builtin);
+    for (size_t i = 0; i < count; i++)
+        server->methods[i].method = config->methods[i];
+    for (size_t i = 0; i < GRPC_HEALTH_METHODS; i++)
+        server->methods[count + i].method = builtin[i];
+    for (size_t i = 0; i < count + GRPC_HEALTH_METHODS; i++)
+        paths[i] = server->methods[i].method.path;
+    server->reflection =
+        grpc_reflection_create(config->descriptor_set, paths, count + GRPC_HEALTH_METHODS);
+    free(paths);
+    grpc_reflection_methods(server->reflection, config->quick, builtin + GRPC_HEALTH_METHODS);
+    for (size_t i = 0; i < GRPC_REFLECTION_METHODS; i++)
+        server->methods[count + GRPC_HEALTH_METHODS + i].method = builtin[GRPC_HEALTH_METHODS + i];
+    if (!config->metrics)
+        return;
+    struct server_families families = make_families(config->metrics);
     for (size_t i = 0; i < server->method_count; i++)
-        server->metrics[i] = grpc_metrics_register(config->metrics, &server->methods[i]);
+        register_method(&families, &server->methods[i]);
+}
+
+static void server_delete(struct grpc_server *server)
+{
+    grpc_health_free(server->health);
+    grpc_reflection_free(server->reflection);
+    context_unref(server->ctx);
+    free(server->methods);
+    free(server->address);
+    pthread_cond_destroy(&server->changed);
+    mutex_deinit(&server->lock);
+    free(server);
 }
 
 struct error *grpc_serve(struct event_loops *loops, const struct grpc_server_config *config,
                          struct grpc_server **out)
 {
     struct grpc_server *server = xcalloc(1, sizeof(*server));
+    server->loops = loops;
     server->config = *config;
+    if (!config->connections_max)
+        server->config.connections_max = CONNECTIONS_MAX;
+    if (!config->call_memory_max)
+        server->config.call_memory_max = CALL_MEMORY_MAX;
     mutex_init(&server->lock);
     thread_cond_init(&server->changed);
-    server_add_methods(server);
+    atomic_init(&server->random, (unsigned)time_now_ns());
+    server->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
+    server->health = grpc_health_create(loops, config->is_serving, config->self);
+    collect_methods(server, config);
     struct error *err =
-        listener_create(loops, config->address, server_accepted, server, &server->listener);
+        listener_create(loops, config->address, accepted, server, &server->listener);
     if (err) {
-        grpc_server_free(server);
+        server_delete(server);
         return err;
     }
+    server->address = str_dup(listener_address(server->listener));
     *out = server;
     return NULL;
 }
 
 struct str grpc_server_address(const struct grpc_server *server)
 {
-    return listener_address(server->listener);
+    return str_from(server->address);
 }
 
-struct peer_task {
-    struct grpc_server *server;
-    struct grpc_peer *peer;
-    bool now;
-};
+/* --- the end --- */
 
-/* The peer may have gone since the task was posted. */
-static bool server_has_peer(struct grpc_server *server, const struct grpc_peer *peer)
+static void shutdown_on_loop(void *arg)
 {
-    mutex_lock(&server->lock);
-    const struct grpc_peer *at = server->first;
-    while (at && at != peer)
-        at = at->next;
-    mutex_unlock(&server->lock);
-    return at != NULL;
+    struct server_connection *conn = arg;
+    if (conn->session)
+        http2_session_shutdown(conn->session);
+    conn_unref(conn);
 }
 
-static void peer_stop(void *arg)
+static void cut_on_loop(void *arg)
 {
-    struct peer_task *task = arg;
-    if (server_has_peer(task->server, task->peer)) {
-        if (task->now || http2_session_streams(task->peer->session) == 0)
-            peer_free(task->peer);
-        else
-            http2_session_shutdown(task->peer->session);
+    struct server_connection *conn = arg;
+    if (conn->session) {
+        http2_session_free(conn->session);
+        conn_over(conn);
     }
-    mutex_lock(&task->server->lock);
-    task->server->stops--;
-    pthread_cond_broadcast(&task->server->changed);
-    mutex_unlock(&task->server->lock);
-    free(task);
+    conn_unref(conn);
 }
 
-static bool server_is_empty_locked(const struct grpc_server *server) REQUIRES(server->lock)
+static void post_to_all_locked(struct grpc_server *server, event_fn fn) REQUIRES(server->lock)
 {
-    return server->peers + server->calls + server->stops == 0;
-}
-
-/* Waits until no connection and no call is left, but not beyond the monotonic time given. */
-static bool server_end_peers(struct grpc_server *server, bool now, int64_t until_ms)
-{
-    mutex_lock(&server->lock);
-    for (struct grpc_peer *peer = server->first; peer; peer = peer->next) {
-        struct peer_task *task = xmalloc(sizeof(*task));
-        *task = (struct peer_task){server, peer, now};
-        server->stops++;
-        event_loop_post(peer->loop, peer_stop, task);
+    for (struct server_connection *conn = server->connections; conn; conn = conn->next) {
+        atomic_fetch_add(&conn->references, 1);
+        event_loop_post(conn->loop, fn, conn);
     }
-    while (!server_is_empty_locked(server) && time_now_monotonic_ms() < until_ms)
-        thread_cond_wait_until(&server->changed, &server->lock, until_ms);
-    bool all_gone = server_is_empty_locked(server);
-    mutex_unlock(&server->lock);
-    return all_gone;
 }
 
 void grpc_server_stop(struct grpc_server *server, int64_t grace_ms)
 {
-    int64_t now_ms = time_now_monotonic_ms();
-    listener_free(server->listener);
-    server->listener = NULL;
-    if (grace_ms > 0 && server_end_peers(server, false, int64_add_saturating(now_ms, grace_ms)))
+    mutex_lock(&server->lock);
+    bool first = !server->stopping;
+    server->stopping = true;
+    mutex_unlock(&server->lock);
+    if (!first)
         return;
-    if (!server_end_peers(server, true, time_now_monotonic_ms() + STOP_PATIENCE_MS))
-        bug("gRPC calls still run %d seconds after they were cancelled", STOP_PATIENCE_MS / 1000);
+    struct listener *listener = server->listener;
+    server->listener = NULL;
+    listener_free(listener);
+    mutex_lock(&server->lock);
+    if (grace_ms > 0)
+        post_to_all_locked(server, shutdown_on_loop);
+    int64_t until_ms = time_now_monotonic_ms() + grace_ms;
+    while (server->connection_count && time_now_monotonic_ms() < until_ms)
+        thread_cond_wait_until(&server->changed, &server->lock, until_ms);
+    mutex_unlock(&server->lock);
+    context_cancel(server->ctx);
+    mutex_lock(&server->lock);
+    post_to_all_locked(server, cut_on_loop);
+    while (server->connection_count || server->call_count)
+        mutex_wait(&server->lock, &server->changed);
+    mutex_unlock(&server->lock);
 }
 
 void grpc_server_free(struct grpc_server *server)
 {
     if (!server)
         return;
-    listener_free(server->listener);
-    pthread_cond_destroy(&server->changed);
-    mutex_deinit(&server->lock);
-    free(server->methods);
-    free(server->metrics);
-    free(server);
+    grpc_server_stop(server, 0);
+    server_delete(server);
 }

@@ -18,7 +18,7 @@ enum {
     CONTROL_WINDOW_MS = 10 * 1000, /* frames that cost work and carry nothing, without any data */
     CONTROL_MAX = 10000,
     PUMPS_PER_TURN = 8,
-    SHUTDOWN_NOTICE_MS = 1000, /* new streams under way to us by then are served */
+    SHUTDOWN_NOTICE_MS = 1000, /* at most so long until the peer has heard it */
 };
 
 struct piece { /* of a body, waiting */
@@ -158,6 +158,12 @@ void http2_session_free(struct http2_session *session)
         connection_finish(session->connection);
     event_timer_free(session->shutdown_timer);
     session_unref(session);
+}
+
+void http2_session_drop(struct http2_session *session)
+{
+    session->broken = true;
+    http2_session_free(session);
 }
 
 /* Takes err. */
@@ -555,6 +561,16 @@ static void touch_all(struct http2_session *session)
         touch(stream);
 }
 
+static void send_final_goaway(void *arg)
+{
+    struct http2_session *session = arg;
+    event_timer_stop(session->shutdown_timer);
+    nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(session->ng), NGHTTP2_NO_ERROR,
+                          NULL, 0);
+    schedule(session);
+}
+
 static void control_received(struct http2_session *session, const nghttp2_frame *frame)
 {
     bool ack = frame->hd.flags & NGHTTP2_FLAG_ACK;
@@ -567,6 +583,8 @@ static void control_received(struct http2_session *session, const nghttp2_frame 
     case NGHTTP2_PING:
         if (!ack)
             count_control(session);
+        else if (session->shutdown_timer && event_timer_is_running(session->shutdown_timer))
+            send_final_goaway(session); /* what was on its way when the notice went out is here */
         if (session->handler->ping)
             session->handler->ping(session->self, ack);
         break;
@@ -612,6 +630,17 @@ static int frame_received(nghttp2_session *ng, const nghttp2_frame *frame, void 
     default:
         control_received(session, frame);
     }
+    return 0;
+}
+
+/* A server that has said all does not wait for the rest of the request. */
+static int frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
+{
+    struct http2_session *session = user;
+    bool body = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    if (session->server && body && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+        nghttp2_session_get_stream_remote_close(ng, frame->hd.stream_id) == 0)
+        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -695,6 +724,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, take_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, frame_received);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, data_received);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, stream_closed);
     nghttp2_session_callbacks_set_send_data_callback(callbacks, send_data);
@@ -757,15 +787,6 @@ struct http2_session *http2_session_create(struct connection *connection, bool s
     return session;
 }
 
-static void send_final_goaway(void *arg)
-{
-    struct http2_session *session = arg;
-    nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(session->ng), NGHTTP2_NO_ERROR,
-                          NULL, 0);
-    schedule(session);
-}
-
 void http2_session_shutdown(struct http2_session *session)
 {
     if (session->shutdown_timer || session->ended || session->freed)
@@ -774,6 +795,7 @@ void http2_session_shutdown(struct http2_session *session)
         event_timer_create(connection_loop(session->connection), send_final_goaway, session);
     event_timer_start(session->shutdown_timer, SHUTDOWN_NOTICE_MS);
     nghttp2_submit_shutdown_notice(session->ng);
+    nghttp2_submit_ping(session->ng, NGHTTP2_FLAG_NONE, NULL);
     schedule(session);
 }
 

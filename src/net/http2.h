@@ -76,6 +76,8 @@ struct http2_session *http2_session_create(struct connection *connection, bool s
                                            const struct http2_handler *handler, void *self);
 /* Closes the connection, with care if nothing was wrong with it. Also from a handler's function. */
 void http2_session_free(struct http2_session *session);
+/* The same at once and without a word, for a peer that is dead. */
+void http2_session_drop(struct http2_session *session);
 /* Bytes that were read before the session existed. */
 void http2_session_feed(struct http2_session *session, struct bytes data);
 
@@ -92,7 +94,8 @@ struct connection *http2_session_connection(const struct http2_session *session)
 struct http2_stream *http2_session_request(struct http2_session *session,
                                            const struct http2_field *fields, size_t count,
                                            void *user);
-/* Server: the head of the answer; `end`: there is nothing else. Once a stream. */
+/* Server: the head of the answer; `end`: there is nothing else. Once a stream. When our side has
+ * ended before the peer's, the rest of its request is refused. */
 void http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields,
                           size_t count, bool end);
 /* Queues bytes of the body by reference; release(owner) comes once, when they are sent or dropped.

@@ -121,8 +121,8 @@ struct info_call *grpc_store_ask_info(struct store *base, struct context *ctx)
     struct grpc_store *store = container_of(base, struct grpc_store, base);
     struct info_call *call = xcalloc(1, sizeof(*call));
     call->ctx = context_ref(ctx);
-    call->stream = grpc_stream_start(store->channel, ctx, "/thanos.info.Info/Info",
-                                     (struct bytes){NULL, 0}, NULL, 0, INFO_MAX);
+    call->stream = grpc_unary_start(store->channel, ctx, "/thanos.info.Info/Info",
+                                    (struct bytes){NULL, 0}, NULL, 0, INFO_MAX);
     return call;
 }
 

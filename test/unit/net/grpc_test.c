@@ -1,10 +1,13 @@
 #include "support/test.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/compiler.h"
+#include "base/memory.h"
+#include "base/mutex.h"
+#include "codec/pb.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
 #include "runtime/context.h"
@@ -13,417 +16,664 @@
 #include "runtime/pool.h"
 #include "runtime/time.h"
 
-enum { MESSAGE_MAX = 64 << 20 };
+static struct event_loops *loops;
+static struct pool *pool;
+static struct metrics *metrics;
+static struct grpc_server *server;
+static struct grpc_channel *channel;
+static atomic_int streams_alive, steps_run, late_ended;
+static atomic_bool serving;
+static atomic_size_t most_charged;
 
-static atomic_int streams_alive;
-static atomic_size_t messages_made;
+/* --- the services --- */
 
-/* -- the services of the server under test -- */
-
-static struct error *unary_echo(void *self UNUSED, struct grpc_call *call, struct bytes request)
+static struct error *serve_echo(void *self UNUSED, struct grpc_call *call, struct bytes request)
 {
-    struct str tenant = grpc_call_metadata(call, STR("thanos-tenant"));
+    struct str fail = grpc_call_metadata(call, STR("fail"));
+    if (str_equal(fail, STR("aborted"))) {
+        grpc_call_set_code(call, GRPC_ABORTED);
+        return error_create(ERROR_INTERNAL, "50 %% of it\nis caf\xc3\xa9");
+    }
+    if (fail.len)
+        return error_create(ERROR_NOT_FOUND, "no %.*s", STR_ARG(fail));
     buf_append(grpc_call_response(call), request.data, request.len);
-    buf_append_str(grpc_call_response(call), tenant);
     return NULL;
 }
 
-static struct error *unary_fail(void *self UNUSED, struct grpc_call *call UNUSED,
+static struct error *serve_late(void *self UNUSED, struct grpc_call *call,
                                 struct bytes request UNUSED)
 {
-    return error_create(ERROR_QUERY, "100%% wrong: \xc3\xa4");
-}
-
-static struct error *unary_wait(void *self UNUSED, struct grpc_call *call,
-                                struct bytes request UNUSED)
-{
-    atomic_fetch_add(&streams_alive, 1);
-    struct error *err = context_sleep(grpc_call_context(call), 20000);
-    atomic_fetch_sub(&streams_alive, 1);
+    struct error *err = context_sleep(grpc_call_context(call), 60 * 1000);
+    atomic_fetch_add(&late_ended, 1);
     return err;
 }
 
-struct test_stream {
-    size_t left, size;
-    bool fail_at_end, wait_forever;
+struct flow { /* "count size": so many messages, the first with a number in front */
+    size_t sent, count, size;
+    uint8_t *message;
 };
 
-static enum grpc_step test_step(void *state, struct grpc_call *call, struct error **err)
+static enum grpc_step flow_step(void *state, struct grpc_call *call, struct error **err)
 {
-    struct test_stream *stream = state;
-    if (stream->wait_forever)
-        return GRPC_STEP_WAIT;
-    if (stream->left == 0) {
-        if (stream->fail_at_end)
-            *err = error_create(ERROR_LIMIT, "it was enough");
+    struct flow *flow = state;
+    atomic_fetch_add(&steps_run, 1);
+    if (flow->count == 0) {
+        *err = error_create(ERROR_QUERY, "nothing to send");
         return GRPC_STEP_END;
     }
-    struct buf message = {0};
-    for (size_t i = 0; i < stream->size; i++)
-        buf_append_byte(&message, (uint8_t)(stream->left + i));
-    stream->left--;
-    atomic_fetch_add(&messages_made, 1);
-    grpc_call_send(call, buf_bytes(&message));
-    buf_deinit(&message);
-    return GRPC_STEP_MORE;
+    memcpy(flow->message, &flow->sent, size_min(sizeof(flow->sent), flow->size));
+    grpc_call_send(call, (struct bytes){flow->message, flow->size});
+    size_t charged = budget_used(context_budget(grpc_call_context(call)));
+    if (charged > atomic_load(&most_charged))
+        atomic_store(&most_charged, charged);
+    return ++flow->sent == flow->count ? GRPC_STEP_END : GRPC_STEP_MORE;
 }
 
-static void test_stream_free(void *state)
+static void flow_free(void *state)
 {
-    free(state);
+    struct flow *flow = state;
+    free(flow->message);
+    free(flow);
     atomic_fetch_sub(&streams_alive, 1);
 }
 
-static const struct grpc_stream_ops test_stream_ops = {test_step, test_stream_free};
+static const struct grpc_stream_ops flow_ops = {.step = flow_step, .free = flow_free};
 
-/* Request: "count size", with "!" behind it to fail, "?" to say nothing. */
-static struct error *serve_numbers(void *self UNUSED, struct grpc_call *call, struct bytes request)
+static struct error *serve_flow(void *self UNUSED, struct grpc_call *call, struct bytes request)
 {
-    struct str count, rest, text = bytes_str(request);
-    uint64_t messages, size;
-    struct test_stream *stream = calloc(1, sizeof(*stream));
-    stream->fail_at_end = str_ends_with(text, STR("!"));
-    stream->wait_forever = str_ends_with(text, STR("?"));
-    if (stream->fail_at_end || stream->wait_forever)
-        text.len--;
-    str_cut(text, ' ', &count, &rest);
-    if (!str_to_uint64(count, &messages) || !str_to_uint64(rest, &size)) {
-        free(stream);
-        return error_create(ERROR_INVALID, "not two numbers");
-    }
-    stream->left = messages;
-    stream->size = size;
+    struct str count, size;
+    uint64_t numbers[2];
+    str_cut(bytes_str(request), ' ', &count, &size);
+    if (!str_to_uint64(count, &numbers[0]) || !str_to_uint64(size, &numbers[1]))
+        return error_create(ERROR_INVALID, "bad request");
+    struct flow *flow = xcalloc(1, sizeof(*flow));
+    flow->count = numbers[0];
+    flow->size = numbers[1];
+    flow->message = xcalloc(1, flow->size + 1);
     atomic_fetch_add(&streams_alive, 1);
-    grpc_call_attach(call, &test_stream_ops, stream);
+    grpc_call_attach(call, &flow_ops, flow);
     return NULL;
 }
 
-struct fixture {
-    struct event_loops *loops;
-    struct pool *pool;
-    struct budget *server_budget, *budget;
-    struct metrics *metrics;
-    struct grpc_server *server;
-    struct grpc_channel *channel;
-    struct context *ctx;
-};
-
-static struct fixture fixture_open(int64_t timeout_ms)
+static enum grpc_step silent_step(void *state UNUSED, struct grpc_call *call UNUSED,
+                                  struct error **err UNUSED)
 {
-    struct fixture f = {.loops = event_loops_create(2),
-                        .pool = pool_create("test", 4, 100),
-                        .server_budget = budget_create(NULL, "server", 0),
-                        .budget = budget_create(NULL, "query", 0),
-                        .metrics = metrics_create()};
-    const struct grpc_method methods[] = {
-        {"/test.T/Echo", GRPC_UNARY, unary_echo, NULL, f.pool, 1 << 20, NULL},
-        {"/test.T/Fail", GRPC_UNARY, unary_fail, NULL, f.pool, 1 << 20, NULL},
-        {"/test.T/Wait", GRPC_UNARY, unary_wait, NULL, f.pool, 1 << 20, NULL},
-        {"/test.T/Numbers", GRPC_SERVER_STREAM, serve_numbers, NULL, f.pool, 1 << 20, NULL},
-    };
-    const struct grpc_server_config config = {.address = STR("127.0.0.1:0"),
-                                              .methods = methods,
-                                              .method_count = countof(methods),
-                                              .budget = f.server_budget,
-                                              .quick = f.pool,
-                                              .metrics = f.metrics};
-    CHECK_OK(grpc_serve(f.loops, &config, &f.server));
-    f.channel = grpc_channel_create(f.loops, grpc_server_address(f.server));
-    f.ctx = context_create(NULL, timeout_ms);
-    context_set_budget(f.ctx, f.budget);
-    return f;
+    atomic_fetch_add(&steps_run, 1);
+    return GRPC_STEP_WAIT;
 }
 
-static void fixture_close(struct fixture *f)
+static void silent_free(void *state UNUSED)
 {
-    grpc_channel_free(f->channel);
-    grpc_server_stop(f->server, 0);
-    grpc_server_free(f->server);
-    context_unref(f->ctx);
-    event_loops_free(f->loops);
-    pool_free(f->pool);
+    atomic_fetch_sub(&streams_alive, 1);
+}
+
+static const struct grpc_stream_ops silent_ops = {.step = silent_step, .free = silent_free};
+
+static struct error *serve_silent(void *self, struct grpc_call *call, struct bytes request UNUSED)
+{
+    atomic_fetch_add(&streams_alive, 1);
+    grpc_call_attach(call, &silent_ops, self);
+    return NULL;
+}
+
+static bool is_serving(void *self UNUSED)
+{
+    return atomic_load(&serving);
+}
+
+static struct grpc_server_config make_config(struct grpc_method methods[4])
+{
+    methods[0] =
+        (struct grpc_method){"/t.T/Echo", GRPC_UNARY, serve_echo, &pool, pool, 1024 * 1024, NULL};
+    methods[1] = (struct grpc_method){"/t.T/Late", GRPC_UNARY, serve_late, &pool, pool, 1024, NULL};
+    methods[2] =
+        (struct grpc_method){"/t.T/Flow", GRPC_SERVER_STREAM, serve_flow, &pool, pool, 1024, NULL};
+    methods[3] = (struct grpc_method){
+        "/t.T/Silent", GRPC_SERVER_STREAM, serve_silent, &pool, pool, 1024, NULL};
+    return (struct grpc_server_config){.address = STR("127.0.0.1:0"),
+                                       .methods = methods,
+                                       .method_count = 4,
+                                       .is_serving = is_serving,
+                                       .quick = pool,
+                                       .metrics = metrics};
+}
+
+static int start(void **state UNUSED)
+{
+    loops = event_loops_create(EVENT_LOOP_COUNT);
+    pool = pool_create("test", 4, 1000);
+    metrics = metrics_create();
+    struct grpc_method methods[4];
+    struct grpc_server_config config = make_config(methods);
+    CHECK_OK(grpc_serve(loops, &config, &server));
+    channel = grpc_channel_create_with(loops, grpc_server_address(server),
+                                       &(struct grpc_channel_options){.metrics = metrics});
+    return 0;
+}
+
+static int stop(void **state UNUSED)
+{
+    grpc_channel_free(channel);
+    grpc_server_stop(server, 1000);
+    grpc_server_free(server);
+    pool_free(pool);
+    event_loops_free(loops);
+    metrics_free(metrics);
     CHECK_EQ(atomic_load(&streams_alive), 0);
-    CHECK_EQ(budget_used(f->server_budget), 0);
-    CHECK_EQ(budget_used(f->budget), 0);
-    budget_free(f->server_budget);
-    budget_free(f->budget);
-    metrics_free(f->metrics);
+    return 0;
 }
 
-static struct error *unary(struct fixture *f, const char *method, const char *request,
-                           struct buf *response)
+/* --- helpers --- */
+
+static struct error *call_unary(struct grpc_channel *to, const char *method, struct str request,
+                                int64_t timeout_ms, size_t max, struct buf *response)
 {
-    const struct grpc_metadata tenant = {STR("thanos-tenant"), STR("-t")};
-    return grpc_unary(f->channel, f->ctx, method, str_bytes(str_from(request)), &tenant, 1, 1 << 20,
-                      response);
+    struct context *ctx = context_create(NULL, timeout_ms);
+    struct error *err = grpc_unary(to, ctx, method, str_bytes(request), NULL, 0, max, response);
+    context_unref(ctx);
+    return err;
 }
 
-static struct grpc_stream *numbers(struct fixture *f, struct context *ctx, const char *request)
+static struct grpc_stream *open_flow(struct context *ctx, size_t count, size_t size)
 {
-    return grpc_stream_start(f->channel, ctx, "/test.T/Numbers", str_bytes(str_from(request)), NULL,
-                             0, MESSAGE_MAX);
+    char request[64];
+    int len = snprintf(request, sizeof(request), "%zu %zu", count, size);
+    return grpc_stream_start(channel, ctx, "/t.T/Flow",
+                             (struct bytes){(uint8_t *)request, (size_t)len}, NULL, 0,
+                             256 * 1024 * 1024);
 }
 
-/* Reads to the end; checks every message. */
+/* Reads to the end; how many messages came, each with its number in front. */
 static struct error *read_all(struct grpc_stream *stream, struct context *ctx, size_t size,
                               size_t *count)
 {
-    for (*count = 0;; ++*count) {
-        struct grpc_message *message;
-        struct error *err = grpc_stream_next(stream, ctx, &message);
-        if (err || !message)
-            return err;
+    struct grpc_message *message;
+    struct error *err;
+    for (*count = 0; !(err = grpc_stream_next(stream, ctx, &message)) && message; ++*count) {
+        size_t number = 0;
+        memcpy(&number, message->bytes.data, size_min(size, sizeof(number)));
         CHECK_EQ(message->bytes.len, size);
-        for (size_t i = 1; i < size; i += 997)
-            CHECK_EQ(message->bytes.data[i], (uint8_t)(message->bytes.data[0] + i));
+        if (size >= sizeof(number))
+            CHECK_EQ(number, *count);
         grpc_message_unref(message);
     }
+    return err;
 }
 
-TEST(unary_calls_are_answered)
+static void await_zero(atomic_int *value)
 {
-    struct fixture f = fixture_open(10000);
+    for (int i = 0; i < 1000 && atomic_load(value); i++)
+        usleep(5 * 1000);
+    CHECK_EQ(atomic_load(value), 0);
+}
+
+/* --- unary --- */
+
+TEST(a_unary_call_is_answered)
+{
     struct buf response = {0};
-    CHECK_OK(unary(&f, "/test.T/Echo", "hello", &response));
-    CHECK_STR(buf_str(&response), "hello-t");
+    CHECK_OK(call_unary(channel, "/t.T/Echo", STR("hello"), 5000, 1024, &response));
+    CHECK_STR(buf_str(&response), "hello");
     buf_clear(&response);
-    CHECK_OK(unary(&f, "/grpc.health.v1.Health/Check", "", &response));
-    CHECK_STR(buf_str(&response), "\x08\x01");
-    CHECK_ERROR_TEXT(unary(&f, "/test.T/Fail", "", &response), ERROR_QUERY,
-                     "rpc error: code = FailedPrecondition desc = 100% wrong: \xc3\xa4");
-    CHECK_ERROR_TEXT(unary(&f, "/test.T/Nothing", "", &response), ERROR_UNAVAILABLE,
-                     "code = Unimplemented desc = unknown method Nothing for service test.T");
-    CHECK_ERROR_TEXT(unary(&f, "/grpc.health.v1.Health/Check", "\x0a\x01x", &response),
-                     ERROR_NOT_FOUND, "unknown service");
+    CHECK_OK(call_unary(channel, "/t.T/Echo", STR(""), 5000, 1024, &response));
+    CHECK_EQ(response.len, 0);
     buf_deinit(&response);
-    fixture_close(&f);
 }
 
-TEST(messages_larger_than_allowed_are_refused_by_both_sides)
+TEST(compressed_calls_are_answered_compressed)
 {
-    struct fixture f = fixture_open(10000);
-    struct buf big = {0}, response = {0};
-    while (big.len < (2 << 20))
-        buf_append_cstr(&big, "0123456789abcdef");
+    struct grpc_channel *snappy = grpc_channel_create_with(
+        loops, grpc_server_address(server), &(struct grpc_channel_options){.compress = true});
+    char *text = xcalloc(1, 500 * 1000);
+    memset(text, 'x', 500 * 1000);
+    struct buf response = {0};
+    CHECK_OK(call_unary(snappy, "/t.T/Echo", (struct str){text, 500 * 1000}, 5000, 1024 * 1024,
+                        &response));
+    CHECK_EQ(response.len, 500 * 1000);
+    CHECK(memcmp(response.data, text, response.len) == 0);
+    buf_clear(&response);
     CHECK_ERROR_TEXT(
-        grpc_unary(f.channel, f.ctx, "/test.T/Echo", buf_bytes(&big), NULL, 0, 1 << 20, &response),
-        ERROR_LIMIT,
-        "code = ResourceExhausted desc = grpc: received message larger than max (2097152 vs. "
-        "1048576)");
-    big.len = 1 << 19;
-    CHECK_ERROR_TEXT(
-        grpc_unary(f.channel, f.ctx, "/test.T/Echo", buf_bytes(&big), NULL, 0, 1000, &response),
-        ERROR_LIMIT, "larger than max (524288 vs. 1000)");
-    buf_deinit(&big);
+        call_unary(snappy, "/t.T/Echo", (struct str){text, 500 * 1000}, 5000, 100000, &response),
+        ERROR_LIMIT, "rpc error: code = ResourceExhausted desc = ");
     buf_deinit(&response);
-    fixture_close(&f);
+    free(text);
+    grpc_channel_free(snappy);
 }
 
-TEST(streams_give_all_messages_then_their_status)
+TEST(errors_come_with_code_and_text)
 {
-    struct fixture f = fixture_open(30000);
-    size_t count;
-    struct grpc_stream *stream = numbers(&f, f.ctx, "1000 3000");
-    CHECK_OK(read_all(stream, f.ctx, 3000, &count));
-    CHECK_EQ(count, 1000);
-    CHECK_EQ(grpc_stream_code(stream), GRPC_OK);
-    grpc_stream_free(stream);
-    stream = numbers(&f, f.ctx, "3 2000000"); /* larger than the window */
-    CHECK_OK(read_all(stream, f.ctx, 2000000, &count));
-    CHECK_EQ(count, 3);
-    grpc_stream_free(stream);
-    stream = numbers(&f, f.ctx, "5 10!");
-    CHECK_ERROR_TEXT(read_all(stream, f.ctx, 10, &count), ERROR_LIMIT,
-                     "code = ResourceExhausted desc = it was enough");
-    CHECK_EQ(count, 5);
-    CHECK_EQ(grpc_stream_code(stream), GRPC_RESOURCE_EXHAUSTED);
-    grpc_stream_free(stream);
-    stream = numbers(&f, f.ctx, "0 0");
-    CHECK_OK(read_all(stream, f.ctx, 0, &count));
-    CHECK_EQ(count, 0);
-    grpc_stream_free(stream);
-    fixture_close(&f);
+    struct context *ctx = context_create(NULL, 5000);
+    struct buf response = {0};
+    struct grpc_metadata fail = {STR("fail"), STR("aborted")};
+    CHECK_ERROR_TEXT(
+        grpc_unary(channel, ctx, "/t.T/Echo", (struct bytes){0}, &fail, 1, 1024, &response),
+        ERROR_UNAVAILABLE, "rpc error: code = Aborted desc = 50 % of it\nis caf\xc3\xa9");
+    fail.value = STR("luck");
+    CHECK_ERROR_TEXT(
+        grpc_unary(channel, ctx, "/t.T/Echo", (struct bytes){0}, &fail, 1, 1024, &response),
+        ERROR_NOT_FOUND, "rpc error: code = NotFound desc = no luck");
+    CHECK_ERROR_TEXT(call_unary(channel, "/t.T/None", STR(""), 5000, 1024, &response),
+                     ERROR_INVALID,
+                     "rpc error: code = Unimplemented desc = unknown method None for service t.T");
+    CHECK_ERROR_TEXT(call_unary(channel, "/t.U/None", STR(""), 5000, 1024, &response),
+                     ERROR_INVALID, "rpc error: code = Unimplemented desc = unknown service t.U");
+    CHECK_EQ(response.len, 0);
+    context_unref(ctx);
 }
 
-TEST(a_reader_that_stops_stalls_its_own_stream_only)
+TEST(messages_over_the_limits_are_refused)
 {
-    enum { STREAMS = 16 };
-    struct fixture f = fixture_open(30000);
-    struct grpc_stream *streams[STREAMS];
+    char *text = xcalloc(1, 2 * 1024 * 1024);
+    struct buf response = {0};
+    CHECK_ERROR_TEXT(call_unary(channel, "/t.T/Echo", (struct str){text, 2 * 1024 * 1024}, 5000,
+                                4 * 1024 * 1024, &response),
+                     ERROR_LIMIT,
+                     "rpc error: code = ResourceExhausted desc = grpc: received message larger "
+                     "than max (2097152 vs. 1048576)");
+    CHECK_ERROR_TEXT(
+        call_unary(channel, "/t.T/Echo", (struct str){text, 100000}, 5000, 99999, &response),
+        ERROR_LIMIT, "larger than max (100000 vs. 99999)");
+    buf_deinit(&response);
+    free(text);
+}
+
+TEST(a_deadline_ends_both_sides)
+{
+    struct buf response = {0};
+    int before = atomic_load(&late_ended);
+    int64_t started = time_now_monotonic_ms();
+    CHECK_ERROR_TEXT(call_unary(channel, "/t.T/Late", STR(""), 50, 1024, &response), ERROR_TIMEOUT,
+                     "rpc error: code = DeadlineExceeded desc = context deadline exceeded");
+    CHECK(time_now_monotonic_ms() - started < 2000);
+    for (int i = 0; i < 400 && atomic_load(&late_ended) == before; i++)
+        usleep(5000);
+    CHECK_EQ(atomic_load(&late_ended), before + 1);
+}
+
+/* --- streams --- */
+
+TEST(a_stream_gives_its_messages_in_order_and_ends)
+{
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    struct {
+        size_t count, size;
+    } flows[] = {{1, 0}, {1, 1}, {500, 60000}, {3, 5 * 1024 * 1024}, {2000, 100}};
+    for (size_t i = 0; i < countof(flows); i++) {
+        struct grpc_stream *stream = open_flow(ctx, flows[i].count, flows[i].size);
+        size_t count;
+        CHECK_OK(read_all(stream, ctx, flows[i].size, &count));
+        CHECK_EQ(count, flows[i].count);
+        CHECK_EQ(grpc_stream_code(stream), GRPC_OK);
+        grpc_stream_free(stream);
+    }
+    struct grpc_stream *failing = open_flow(ctx, 0, 10);
     size_t count;
-    for (size_t i = 0; i < STREAMS; i++)
-        streams[i] = numbers(&f, f.ctx, "200 60000");
-    for (size_t i = 1; i < STREAMS; i++) {
-        CHECK_OK(read_all(streams[i], f.ctx, 60000, &count));
-        CHECK_EQ(count, 200);
+    CHECK_ERROR_TEXT(read_all(failing, ctx, 10, &count), ERROR_QUERY,
+                     "rpc error: code = FailedPrecondition desc = nothing to send");
+    CHECK_EQ(grpc_stream_code(failing), GRPC_FAILED_PRECONDITION);
+    grpc_stream_free(failing);
+    context_unref(ctx);
+    await_zero(&streams_alive);
+}
+
+TEST(one_stalled_reader_of_sixteen_stalls_only_itself)
+{
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    struct grpc_stream *streams[16];
+    atomic_store(&most_charged, 0);
+    for (size_t i = 0; i < countof(streams); i++)
+        streams[i] = open_flow(ctx, i ? 100 : 100000, 60000);
+    for (size_t i = 1; i < countof(streams); i++) {
+        size_t count;
+        CHECK_OK(read_all(streams[i], ctx, 60000, &count));
+        CHECK_EQ(count, 100);
         grpc_stream_free(streams[i]);
     }
-    CHECK(budget_used(f.budget) < (2 << 20));
-    CHECK(budget_used(f.server_budget) < (2 << 20));
-    CHECK_OK(read_all(streams[0], f.ctx, 60000, &count));
-    CHECK_EQ(count, 200);
-    grpc_stream_free(streams[0]);
-    fixture_close(&f);
-}
-
-TEST(while_one_stream_of_a_query_is_silent_the_others_run_on)
-{
-    struct fixture f = fixture_open(30000);
-    struct stall_group *group = stall_group_create(f.budget);
-    struct context *ctx = context_create(f.ctx, CONTEXT_NO_DEADLINE);
-    context_set_stall_group(ctx, group);
-    atomic_store(&messages_made, 0);
-    struct grpc_stream *talking = numbers(&f, ctx, "100 60000");
-    struct grpc_stream *silent = numbers(&f, ctx, "1 1?");
-    for (int i = 0; i < 5000 && atomic_load(&messages_made) < 100; i++)
-        usleep(1000);
-    CHECK_EQ(atomic_load(&messages_made), 100); /* though nobody reads */
-    grpc_stream_free(silent);
-    size_t count;
-    CHECK_OK(read_all(talking, ctx, 60000, &count));
-    CHECK_EQ(count, 100);
-    grpc_stream_free(talking);
-    context_unref(ctx);
-    stall_group_free(group);
-    fixture_close(&f);
-}
-
-TEST(silent_streams_are_given_up_at_half_of_the_budget)
-{
-    struct fixture f = fixture_open(30000);
-    struct budget *query = budget_create(f.budget, "query", 8 << 20);
-    struct stall_group *group = stall_group_create(query);
-    struct context *ctx = context_create(f.ctx, CONTEXT_NO_DEADLINE);
-    context_set_budget(ctx, query);
-    context_set_stall_group(ctx, group);
-    struct grpc_stream *talking = numbers(&f, ctx, "500 60000");
-    struct grpc_stream *silent = numbers(&f, ctx, "1 1?");
+    usleep(50 * 1000);
+    int steps = atomic_load(&steps_run);
+    usleep(50 * 1000);
+    CHECK_EQ(atomic_load(&steps_run), steps); /* the stalled one holds no thread */
+    CHECK(atomic_load(&most_charged) <= 600 * 1024);
     struct grpc_message *message;
-    CHECK_ERROR(grpc_stream_next(silent, ctx, &message), ERROR_TIMEOUT);
-    size_t count;
-    CHECK_OK(read_all(talking, ctx, 60000, &count));
-    CHECK_EQ(count, 500);
-    grpc_stream_free(silent);
-    grpc_stream_free(talking);
-    context_unref(ctx);
-    stall_group_free(group);
-    CHECK_EQ(budget_used(query), 0);
-    budget_free(query);
-    fixture_close(&f);
-}
-
-TEST(a_message_over_the_budget_ends_its_stream)
-{
-    struct fixture f = fixture_open(30000);
-    struct budget *query = budget_create(f.budget, "query", 1 << 20);
-    struct context *ctx = context_create(f.ctx, CONTEXT_NO_DEADLINE);
-    context_set_budget(ctx, query);
-    struct grpc_stream *stream = numbers(&f, ctx, "2 4000000");
-    struct grpc_message *message;
-    CHECK_ERROR_TEXT(grpc_stream_next(stream, ctx, &message), ERROR_LIMIT, "query budget");
-    grpc_stream_free(stream);
-    context_unref(ctx);
-    CHECK_EQ(budget_used(query), 0);
-    budget_free(query);
-    fixture_close(&f);
-}
-
-TEST(cancelling_ends_both_sides_at_once)
-{
-    struct fixture f = fixture_open(30000);
-    struct context *ctx = context_create(f.ctx, CONTEXT_NO_DEADLINE);
-    struct grpc_stream *stream = numbers(&f, ctx, "1 1?"),
-                       *freed = numbers(&f, ctx, "1000000 1000"),
-                       *cancelled = numbers(&f, ctx, "1 1?");
-    struct grpc_message *message;
-    for (int i = 0; i < 5000 && atomic_load(&streams_alive) < 3; i++)
-        usleep(1000);
-    CHECK_OK(grpc_stream_next(freed, ctx, &message));
+    CHECK_OK(grpc_stream_next(streams[0], ctx, &message));
+    CHECK_EQ(message->bytes.len, 60000);
     grpc_message_unref(message);
-    grpc_stream_free(freed);
-    grpc_stream_cancel(cancelled);
-    CHECK_ERROR(grpc_stream_next(cancelled, f.ctx, &message), ERROR_CANCELLED);
-    grpc_stream_free(cancelled);
-    int64_t start_ms = time_now_monotonic_ms();
-    context_cancel(ctx);
-    CHECK_ERROR(grpc_stream_next(stream, f.ctx, &message), ERROR_CANCELLED);
-    for (int i = 0; i < 5000 && atomic_load(&streams_alive) > 0; i++)
+    grpc_stream_free(streams[0]);
+    context_unref(ctx);
+    await_zero(&streams_alive);
+}
+
+TEST(cancel_reaches_the_server_and_the_reader)
+{
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    struct grpc_stream *stream =
+        grpc_stream_start(channel, ctx, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    for (int i = 0; i < 1000 && !atomic_load(&streams_alive); i++)
         usleep(1000);
-    CHECK(time_now_monotonic_ms() - start_ms < 2000);
-    CHECK_EQ(atomic_load(&streams_alive), 0);
+    CHECK_EQ(atomic_load(&streams_alive), 1);
+    int64_t started = time_now_monotonic_ms();
+    grpc_stream_cancel(stream);
+    struct grpc_message *message;
+    CHECK_ERROR_TEXT(grpc_stream_next(stream, ctx, &message), ERROR_CANCELLED,
+                     "rpc error: code = Canceled desc = context canceled");
+    await_zero(&streams_alive);
+    CHECK(time_now_monotonic_ms() - started < 100);
+    grpc_stream_free(stream);
+
+    struct context *child = context_create(ctx, CONTEXT_NO_DEADLINE);
+    stream = grpc_stream_start(channel, child, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    context_cancel(child);
+    CHECK_ERROR(grpc_stream_next(stream, ctx, &message), ERROR_CANCELLED);
+    grpc_stream_free(stream);
+    context_unref(child);
+    context_unref(ctx);
+    await_zero(&streams_alive);
+}
+
+TEST(a_deadline_ends_a_stalled_stream_on_the_server)
+{
+    struct context *ctx = context_create(NULL, 100);
+    struct grpc_stream *stream = open_flow(ctx, 100000, 60000);
+    struct grpc_message *message;
+    CHECK_OK(grpc_stream_next(stream, ctx, &message));
+    grpc_message_unref(message);
+    await_zero(&streams_alive);
+    CHECK_ERROR(grpc_stream_next(stream, ctx, &message), ERROR_TIMEOUT);
     grpc_stream_free(stream);
     context_unref(ctx);
-    fixture_close(&f);
 }
 
-TEST(deadlines_reach_the_server)
+static void note_wake(void *arg)
 {
-    struct fixture f = fixture_open(300);
-    struct buf response = {0};
-    CHECK_ERROR(unary(&f, "/test.T/Wait", "", &response), ERROR_TIMEOUT);
-    for (int i = 0; i < 5000 && atomic_load(&streams_alive) > 0; i++)
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+TEST(readiness_is_told_once)
+{
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    atomic_int wakes = 0;
+    struct grpc_stream *stream = open_flow(ctx, 3, 10);
+    while (!grpc_stream_ready(stream, note_wake, &wakes))
         usleep(1000);
-    CHECK_EQ(atomic_load(&streams_alive), 0);
-    buf_deinit(&response);
-    fixture_close(&f);
+    usleep(20 * 1000);
+    CHECK(atomic_load(&wakes) <= 1);
+    CHECK(grpc_stream_ready(stream, note_wake, &wakes));
+    size_t count;
+    CHECK_OK(read_all(stream, ctx, 10, &count));
+    CHECK(grpc_stream_ready(stream, note_wake, &wakes));
+    CHECK(atomic_load(&wakes) <= 1);
+    grpc_stream_free(stream);
+    context_unref(ctx);
 }
 
-TEST(nobody_there_is_unavailable_and_fails_fast)
+/* --- streams of one query --- */
+
+TEST(streams_do_not_stall_while_one_is_silent)
 {
-    struct fixture f = fixture_open(10000);
-    struct grpc_channel *dead = grpc_channel_create(f.loops, STR("127.0.0.1:1"));
+    struct budget *budget = budget_create(NULL, "query", 0);
+    struct stall_group *group = stall_group_create(budget);
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    context_set_budget(ctx, budget);
+    context_set_stall_group(ctx, group);
+    struct grpc_stream *full = open_flow(ctx, 200, 60000);
+    struct grpc_stream *silent =
+        grpc_stream_start(channel, ctx, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    /* all 12 MB come, though nobody reads */
+    for (int i = 0; i < 2000 && budget_used(budget) < 200 * 60000; i++)
+        usleep(5000);
+    CHECK(budget_used(budget) >= 200 * 60000);
+    grpc_stream_cancel(silent); /* from now on others may stall */
+    struct grpc_stream *stalled = open_flow(ctx, 200, 60000);
+    struct grpc_message *message;
+    CHECK_OK(grpc_stream_next(stalled, ctx, &message));
+    grpc_message_unref(message);
+    usleep(200 * 1000);
+    CHECK(budget_used(budget) < 2 * 200 * 65536 - 60 * 65536);
+    /* opening another ends the stall */
+    struct grpc_stream *second =
+        grpc_stream_start(channel, ctx, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    for (int i = 0; i < 2000 && budget_used(budget) < 399 * 60000; i++)
+        usleep(5000);
+    CHECK(budget_used(budget) >= 399 * 60000);
+    grpc_stream_free(silent);
+    grpc_stream_free(second);
+    grpc_stream_free(full);
+    grpc_stream_free(stalled);
+    CHECK_EQ(budget_used(budget), 0);
+    stall_group_free(group);
+    context_unref(ctx);
+    budget_free(budget);
+    await_zero(&streams_alive);
+}
+
+TEST(silent_streams_time_out_when_the_others_fill_half_the_budget)
+{
+    struct budget *budget = budget_create(NULL, "query", 8 * 1024 * 1024);
+    struct stall_group *group = stall_group_create(budget);
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    context_set_budget(ctx, budget);
+    context_set_stall_group(ctx, group);
+    struct grpc_stream *silent =
+        grpc_stream_start(channel, ctx, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    struct grpc_stream *full = open_flow(ctx, 200, 60000);
+    struct grpc_message *message;
+    CHECK_ERROR_TEXT(grpc_stream_next(silent, ctx, &message), ERROR_TIMEOUT,
+                     "half of the query's memory");
+    size_t count;
+    CHECK_OK(read_all(full, ctx, 60000, &count)); /* and it goes on, within the budget */
+    CHECK_EQ(count, 200);
+    CHECK(budget_peak(budget) <= 8 * 1024 * 1024);
+    grpc_stream_free(silent);
+    grpc_stream_free(full);
+    stall_group_free(group);
+    context_unref(ctx);
+    budget_free(budget);
+    await_zero(&streams_alive);
+}
+
+TEST(a_budget_that_is_too_small_is_a_clear_error)
+{
+    struct budget *budget = budget_create(NULL, "query", 1024 * 1024);
+    struct context *ctx = context_create(NULL, 60 * 1000);
+    context_set_budget(ctx, budget);
+    struct grpc_stream *stream = open_flow(ctx, 1, 3 * 1024 * 1024);
+    struct grpc_message *message;
+    CHECK_ERROR_TEXT(grpc_stream_next(stream, ctx, &message), ERROR_LIMIT,
+                     "rpc error: code = ResourceExhausted desc = a received message needs");
+    grpc_stream_free(stream);
+    CHECK_EQ(budget_used(budget), 0);
+    context_unref(ctx);
+    budget_free(budget);
+    await_zero(&streams_alive);
+}
+
+/* --- connections --- */
+
+TEST(an_unreachable_peer_is_named_as_in_go)
+{
+    struct grpc_channel *dead = grpc_channel_create(loops, STR("127.0.0.1:1"));
     struct buf response = {0};
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) /* the second fails at once */
         CHECK_ERROR_TEXT(
-            grpc_unary(dead, f.ctx, "/a/b", (struct bytes){0}, NULL, 0, 100, &response),
-            ERROR_UNAVAILABLE,
+            call_unary(dead, "/t.T/Echo", STR(""), 5000, 10, &response), ERROR_UNAVAILABLE,
             "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error "
             "while dialing: dial tcp 127.0.0.1:1: connect: connection refused\"");
     grpc_channel_free(dead);
-    buf_deinit(&response);
-    fixture_close(&f);
+    dead = grpc_channel_create(loops, STR("nowhere"));
+    CHECK_ERROR_TEXT(call_unary(dead, "/t.T/Echo", STR(""), 5000, 10, &response), ERROR_UNAVAILABLE,
+                     "address nowhere: missing port in address");
+    grpc_channel_free(dead);
+    struct context *ctx = context_create(NULL, 5000);
+    dead = grpc_channel_create(loops, STR("127.0.0.1:1"));
+    struct grpc_stream *stream =
+        grpc_stream_start(dead, ctx, "/t.T/Flow", (struct bytes){0}, NULL, 0, 10);
+    grpc_channel_free(dead);
+    struct grpc_message *message;
+    CHECK_ERROR(grpc_stream_next(stream, ctx, &message), ERROR_UNAVAILABLE);
+    grpc_stream_free(stream);
+    context_unref(ctx);
 }
 
-TEST(a_server_that_stops_ends_calls_and_a_new_one_is_found_again)
+TEST(a_stopped_server_finishes_what_runs)
 {
-    struct fixture f = fixture_open(20000);
-    struct grpc_stream *stream = numbers(&f, f.ctx, "1 1?");
+    struct grpc_method methods[4];
+    struct grpc_server_config config = make_config(methods);
+    struct grpc_server *other;
+    CHECK_OK(grpc_serve(loops, &config, &other));
+    struct grpc_channel *to = grpc_channel_create(loops, grpc_server_address(other));
+    struct context *ctx = context_create(NULL, 20 * 1000);
+    struct grpc_stream *stream =
+        grpc_stream_start(to, ctx, "/t.T/Flow", str_bytes(STR("50 60000")), NULL, 0, 1024 * 1024);
     struct grpc_message *message;
-    struct buf response = {0};
-    char address[64];
-    struct str text = grpc_server_address(f.server);
-    memcpy(address, text.data, text.len);
-    for (int i = 0; i < 5000 && atomic_load(&streams_alive) < 1; i++)
+    CHECK_OK(grpc_stream_next(stream, ctx, &message));
+    grpc_message_unref(message);
+    struct grpc_stream *silent =
+        grpc_stream_start(to, ctx, "/t.T/Silent", (struct bytes){0}, NULL, 0, 1024);
+    while (atomic_load(&streams_alive) < 2)
         usleep(1000);
-    grpc_server_stop(f.server, 0);
-    grpc_server_free(f.server);
-    CHECK_ERROR(grpc_stream_next(stream, f.ctx, &message), ERROR_UNAVAILABLE);
+    int64_t started = time_now_monotonic_ms();
+    grpc_server_stop(other, 300); /* the silent one has to be cut off */
+    CHECK(time_now_monotonic_ms() - started >= 290);
+    CHECK(time_now_monotonic_ms() - started < 3000);
+    struct error *err = grpc_stream_next(silent, ctx, &message); /* its status may get through */
+    CHECK(error_kind(err) == ERROR_UNAVAILABLE || error_kind(err) == ERROR_CANCELLED);
+    error_free(err);
+    grpc_stream_free(silent);
     grpc_stream_free(stream);
-    const struct grpc_method echo = {"/test.T/Echo", GRPC_UNARY, unary_echo, NULL,
-                                     f.pool,         1 << 20,    NULL};
-    const struct grpc_server_config config = {.address = {address, text.len},
-                                              .methods = &echo,
-                                              .method_count = 1,
-                                              .budget = f.server_budget,
-                                              .quick = f.pool};
-    CHECK_OK(grpc_serve(f.loops, &config, &f.server));
-    struct error *err = unary(&f, "/test.T/Echo", "back", &response);
-    if (err) { /* it may have been tried while nobody was there */
-        error_free(err);
-        usleep(1100 * 1000);
-        CHECK_OK(unary(&f, "/test.T/Echo", "back", &response));
+    struct buf response = {0};
+    CHECK_ERROR(call_unary(to, "/t.T/Echo", STR("x"), 5000, 10, &response), ERROR_UNAVAILABLE);
+    grpc_channel_free(to);
+    grpc_server_free(other);
+    context_unref(ctx);
+    await_zero(&streams_alive);
+}
+
+TEST(an_idle_server_stops_at_once)
+{
+    struct grpc_method methods[4];
+    struct grpc_server_config config = make_config(methods);
+    struct grpc_server *other;
+    CHECK_OK(grpc_serve(loops, &config, &other));
+    struct grpc_channel *to = grpc_channel_create(loops, grpc_server_address(other));
+    struct buf response = {0};
+    CHECK_OK(call_unary(to, "/t.T/Echo", STR("x"), 5000, 10, &response));
+    buf_deinit(&response);
+    int64_t started = time_now_monotonic_ms();
+    grpc_server_stop(other, 5000);
+    CHECK(time_now_monotonic_ms() - started < 500);
+    grpc_server_free(other);
+    grpc_channel_free(to);
+}
+
+TEST(old_connections_are_replaced_without_a_failed_call)
+{
+    struct grpc_method methods[4];
+    struct grpc_server_config config = make_config(methods);
+    config.max_connection_age_ms = 30;
+    config.metrics = NULL;
+    struct grpc_server *other;
+    CHECK_OK(grpc_serve(loops, &config, &other));
+    struct grpc_channel *to = grpc_channel_create(loops, grpc_server_address(other));
+    struct buf response = {0};
+    int64_t started = time_now_monotonic_ms();
+    while (time_now_monotonic_ms() - started < 500) {
+        CHECK_OK(call_unary(to, "/t.T/Echo", STR("x"), 5000, 10, &response));
+        buf_clear(&response);
     }
     buf_deinit(&response);
-    fixture_close(&f);
+    grpc_channel_free(to);
+    grpc_server_free(other);
 }
 
-TEST_MAIN(TEST_ENTRY(unary_calls_are_answered),
-          TEST_ENTRY(messages_larger_than_allowed_are_refused_by_both_sides),
-          TEST_ENTRY(streams_give_all_messages_then_their_status),
-          TEST_ENTRY(a_reader_that_stops_stalls_its_own_stream_only),
-          TEST_ENTRY(while_one_stream_of_a_query_is_silent_the_others_run_on),
-          TEST_ENTRY(silent_streams_are_given_up_at_half_of_the_budget),
-          TEST_ENTRY(a_message_over_the_budget_ends_its_stream),
-          TEST_ENTRY(cancelling_ends_both_sides_at_once), TEST_ENTRY(deadlines_reach_the_server),
-          TEST_ENTRY(nobody_there_is_unavailable_and_fails_fast),
-          TEST_ENTRY(a_server_that_stops_ends_calls_and_a_new_one_is_found_again))
+/* --- built-in services, metrics, faults --- */
+
+TEST(health_is_told)
+{
+    struct buf response = {0};
+    atomic_store(&serving, false);
+    CHECK_OK(call_unary(channel, "/grpc.health.v1.Health/Check", STR(""), 5000, 10, &response));
+    CHECK_STR(buf_str(&response), "\x08\x02");
+    buf_clear(&response);
+    CHECK_ERROR_TEXT(
+        call_unary(channel, "/grpc.health.v1.Health/Check", STR("\x0a\x01x"), 5000, 10, &response),
+        ERROR_NOT_FOUND, "rpc error: code = NotFound desc = unknown service");
+    struct context *ctx = context_create(NULL, 10 * 1000);
+    struct grpc_stream *watch = grpc_stream_start(channel, ctx, "/grpc.health.v1.Health/Watch",
+                                                  (struct bytes){0}, NULL, 0, 10);
+    struct grpc_message *message;
+    CHECK_OK(grpc_stream_next(watch, ctx, &message));
+    CHECK_STR(bytes_str(message->bytes), "\x08\x02");
+    grpc_message_unref(message);
+    atomic_store(&serving, true);
+    CHECK_OK(grpc_stream_next(watch, ctx, &message));
+    CHECK_STR(bytes_str(message->bytes), "\x08\x01");
+    grpc_message_unref(message);
+    grpc_stream_free(watch);
+    CHECK_OK(call_unary(channel, "/grpc.health.v1.Health/List", STR(""), 5000, 100, &response));
+    CHECK_EQ(response.len, 8);
+    buf_deinit(&response);
+    context_unref(ctx);
+}
+
+TEST(calls_are_counted)
+{
+    struct buf text = {0};
+    metrics_write(metrics, &text, false);
+    static const char *const lines[] = {
+        "grpc_server_handled_total{grpc_code=\"NotFound\",grpc_method=\"Echo\","
+        "grpc_service=\"t.T\",grpc_type=\"unary\"} 1",
+        "grpc_server_handled_total{grpc_code=\"DataLoss\",grpc_method=\"Flow\","
+        "grpc_service=\"t.T\",grpc_type=\"server_stream\"} 0",
+        "grpc_client_handled_total{grpc_code=\"Aborted\",grpc_method=\"Echo\","
+        "grpc_service=\"t.T\",grpc_type=\"unary\"} 1",
+        "grpc_client_msg_received_total{grpc_method=\"Flow\"",
+        "grpc_server_handling_seconds_bucket{grpc_method=\"Late\"",
+    };
+    for (size_t i = 0; i < countof(lines); i++)
+        if (!str_contains(buf_str(&text), str_from(lines[i])))
+            fail_msg("no line %s in\n%.*s", lines[i], STR_ARG(buf_str(&text)));
+    buf_deinit(&text);
+}
+
+TEST(no_refused_charge_does_harm)
+{
+    struct budget *budget = budget_create(NULL, "query", 0);
+    for (unsigned long n = 1; n < 100; n++) {
+        struct context *ctx = context_create(NULL, 20 * 1000);
+        context_set_budget(ctx, budget);
+        budget_fail_nth(n);
+        struct grpc_stream *stream = open_flow(ctx, 5, 60000);
+        struct grpc_message *message;
+        struct error *err;
+        while (!(err = grpc_stream_next(stream, ctx, &message)) && message)
+            grpc_message_unref(message);
+        if (err)
+            CHECK_EQ(error_kind(err), ERROR_LIMIT);
+        error_free(err);
+        grpc_stream_free(stream);
+        context_unref(ctx);
+        await_zero(&streams_alive);
+        if (budget_charges() < n)
+            break;
+    }
+    budget_fail_nth(0);
+    CHECK_EQ(budget_used(budget), 0);
+    budget_free(budget);
+}
+
+TEST_MAIN_WITH(
+    start, stop, TEST_ENTRY(a_unary_call_is_answered),
+    TEST_ENTRY(compressed_calls_are_answered_compressed),
+    TEST_ENTRY(errors_come_with_code_and_text), TEST_ENTRY(messages_over_the_limits_are_refused),
+    TEST_ENTRY(a_deadline_ends_both_sides),
+    TEST_ENTRY(a_stream_gives_its_messages_in_order_and_ends),
+    TEST_ENTRY(one_stalled_reader_of_sixteen_stalls_only_itself),
+    TEST_ENTRY(cancel_reaches_the_server_and_the_reader),
+    TEST_ENTRY(a_deadline_ends_a_stalled_stream_on_the_server), TEST_ENTRY(readiness_is_told_once),
+    TEST_ENTRY(streams_do_not_stall_while_one_is_silent),
+    TEST_ENTRY(silent_streams_time_out_when_the_others_fill_half_the_budget),
+    TEST_ENTRY(a_budget_that_is_too_small_is_a_clear_error),
+    TEST_ENTRY(an_unreachable_peer_is_named_as_in_go),
+    TEST_ENTRY(a_stopped_server_finishes_what_runs), TEST_ENTRY(an_idle_server_stops_at_once),
+    TEST_ENTRY(old_connections_are_replaced_without_a_failed_call), TEST_ENTRY(health_is_told),
+    TEST_ENTRY(calls_are_counted), TEST_ENTRY(no_refused_charge_does_harm))

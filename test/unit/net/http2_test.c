@@ -184,13 +184,6 @@ struct client {
     int pings, goaways;
 };
 
-static void notify(struct client *client)
-{
-    mutex_lock(&client->lock);
-    pthread_cond_broadcast(&client->cond);
-    mutex_unlock(&client->lock);
-}
-
 static void client_headers(void *self, struct http2_stream *stream,
                            const struct http2_field *fields, size_t count, bool trailers,
                            bool end UNUSED)
@@ -253,15 +246,19 @@ static void client_closed(void *self, struct http2_stream *stream, uint32_t code
 static void client_ping(void *self, bool ack)
 {
     struct client *client = self;
+    mutex_lock(&client->lock);
     client->pings += ack;
-    notify(client);
+    pthread_cond_broadcast(&client->cond);
+    mutex_unlock(&client->lock);
 }
 
 static void client_goaway(void *self, uint32_t code UNUSED, struct str debug UNUSED)
 {
     struct client *client = self;
+    mutex_lock(&client->lock);
     client->goaways++;
-    notify(client);
+    pthread_cond_broadcast(&client->cond);
+    mutex_unlock(&client->lock);
 }
 
 static void client_over(void *self, struct error *err)
