@@ -6,21 +6,38 @@
 const struct str metadata_labels[3] = {STR_INIT("__name__"), STR_INIT("__type__"),
                                        STR_INIT("__unit__")};
 
+static struct error *too_many_samples(void)
+{
+    return error_create(
+        ERROR_LIMIT, "query processing would load too many samples into memory in query execution");
+}
+
 struct error *execution_hold(struct execution *execution, size_t points)
 {
     size_t held = atomic_fetch_add(&execution->samples_held, points) + points;
     size_t peak = atomic_load(&execution->samples_peak);
     while (held > peak && !atomic_compare_exchange_weak(&execution->samples_peak, &peak, held))
         ;
-    if (held <= execution->samples_max)
-        return NULL;
-    return error_create(
-        ERROR_LIMIT, "query processing would load too many samples into memory in query execution");
+    return held <= execution->samples_max ? NULL : too_many_samples();
 }
 
 void execution_release(struct execution *execution, size_t points)
 {
     atomic_fetch_sub(&execution->samples_held, points);
+}
+
+struct error *execution_check_grid(struct execution *execution, const struct step_grid *grid)
+{
+    enum { COLUMNS = 8, SMALL = 20000 }; /* a group's, and what is in flight */
+    if (grid->count <= SMALL)
+        return NULL;
+    if (grid->count > execution->samples_max || grid->count > UINT32_MAX)
+        return too_many_samples();
+    size_t bytes = grid->count * COLUMNS * sizeof(double);
+    struct error *err = budget_charge(execution->budget, bytes, "a column of a subquery");
+    if (!err)
+        budget_release(execution->budget, bytes);
+    return err;
 }
 
 struct labels execution_labels(const struct execution *execution, const struct step_batch *batch,

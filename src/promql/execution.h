@@ -44,6 +44,11 @@ struct execution {
 MUST_CHECK struct error *execution_hold(struct execution *execution, size_t points);
 void execution_release(struct execution *execution, size_t points);
 
+/* Whether there is memory for the columns that operators keep for a grid of a subquery, which may
+ * have any number of steps: ERROR_LIMIT before it is taken. */
+MUST_CHECK struct error *execution_check_grid(struct execution *execution,
+                                              const struct step_grid *grid);
+
 /* The labels that vanish with a metric's name: __name__, __type__, __unit__. Sorted. */
 extern const struct str metadata_labels[3];
 

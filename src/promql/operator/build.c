@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "base/memory.h"
+#include "promql/arithmetic.h"
 #include "promql/operator/operator.h"
 #include "promql/window.h"
 
@@ -229,6 +230,9 @@ static struct error *build_binary(struct execution *execution, const struct plan
 {
     const struct plan_binary *binary = &node->binary;
     struct operator* left, *right;
+    if (node->type == VALUE_SCALAR && binary_op_is_trim(binary->op))
+        return error_create(ERROR_QUERY, "operator \"%s\" not allowed for Scalar operations",
+                            binary_op_text(binary->op));
     struct error *err = operator_build(execution, binary->left, &left);
     if (err)
         return err;
@@ -323,6 +327,9 @@ struct error *operator_build(struct execution *execution, const struct plan_node
 {
     struct scalar_args none = {0};
     *out = NULL;
+    struct error *err = execution_check_grid(execution, node->grid);
+    if (err)
+        return err;
     if (node->grid->count == 0 && node->type == VALUE_VECTOR) {
         *out = empty_create(node->grid);
         return NULL;

@@ -37,7 +37,8 @@ static bool fold_value(const struct plan_node *node, double *out)
         *out = -node->negate->number;
         return true;
     case PLAN_BINARY:
-        if (!is_number(node->binary.left) || !is_number(node->binary.right))
+        if (!is_number(node->binary.left) || !is_number(node->binary.right) ||
+            binary_op_is_trim(node->binary.op))
             return false;
         *out = arithmetic_scalars(node->binary.op, node->binary.left->number,
                                   node->binary.right->number);

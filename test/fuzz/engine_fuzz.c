@@ -1,0 +1,120 @@
+/* First byte: bit 0 an instant query, bit 1 delayed name removal. The rest is the query, evaluated
+ * over a few series of every kind under a small budget. */
+#include "fuzz.h"
+
+#include <math.h>
+
+#include "chunk/chunk_encoder.h"
+#include "model/histogram.h"
+#include "promql/engine.h"
+#include "promql/parse.h"
+#include "runtime/context.h"
+#include "support/memory_store.h"
+
+enum { SAMPLES = 60, STEP_MS = 15000, BUDGET = 32 << 20, SAMPLES_MAX = 100000 };
+
+static const char *const metrics[] = {
+    "requests_total{job=\"api\",instance=\"a:1\"}",
+    "requests_total{job=\"api\",instance=\"b:1\",code=\"500\"}",
+    "requests_total{job=\"db\",instance=\"a:1\"}",
+    "temperature{job=\"api\",instance=\"a:1\",zone=\"x\"}",
+    "level{job=\"db\",instance=\"a:1\"}",
+    "odd{job=\"api\",instance=\"a:1\"}",
+    "latency_bucket{job=\"api\",le=\"0.1\"}",
+    "latency_bucket{job=\"api\",le=\"1\"}",
+    "latency_bucket{job=\"api\",le=\"+Inf\"}",
+    "version{job=\"api\",version=\"api1\"}",
+    "alpha{env=\"1\"}",
+    "beta{env=\"1\"}",
+    "beta{env=\"2\",__type__=\"gauge\"}",
+    "native{job=\"api\"}",
+    "mixed{job=\"api\",instance=\"a:1\"}",
+};
+
+static const struct histogram_span span = {0, 2};
+static double buckets[] = {1, 2};
+static const struct histogram histogram = {
+    .count = 3, .sum = 4, .positive = {&span, 1, buckets, 2}};
+
+static double value_of(size_t metric, size_t at)
+{
+    static const double odd[] = {1, NAN, INFINITY, -INFINITY, 0, -0.0, 1e308, -1e308};
+    uint64_t stale_bits = STALE_NAN_BITS;
+    double stale;
+    memcpy(&stale, &stale_bits, sizeof(stale));
+    if (at % 23 == metric)
+        return stale;
+    return metric == 5 ? odd[at % 8] : (double)((at * (metric + 3)) % 41);
+}
+
+static struct memory_store *make_store(void)
+{
+    struct memory_store *store = memory_store_create();
+    struct arena *arena = arena_create(NULL);
+    for (size_t i = 0; i < countof(metrics); i++) {
+        struct chunk_encoder encoder;
+        struct series series;
+        FUZZ_CHECK(!promql_parse_metric(str_from(metrics[i]), arena, &series.labels));
+        chunk_encoder_init(&encoder, arena);
+        for (size_t at = 0; at < SAMPLES; at++) {
+            bool is_histogram = i == 13 || (i == 14 && at % 4 == 0);
+            if (is_histogram)
+                chunk_encoder_histogram(&encoder, (int64_t)at * STEP_MS, &histogram);
+            else if ((at + i) % 11 != 0)
+                chunk_encoder_float(&encoder, (int64_t)at * STEP_MS, value_of(i, at));
+        }
+        FUZZ_CHECK(!chunk_encoder_finish(&encoder, &series.chunks));
+        memory_store_add_series(store, &series);
+    }
+    arena_unref(arena);
+    return store;
+}
+
+/* What holds for every result. */
+static void check_result(const struct engine_result *result)
+{
+    for (size_t i = 0; i < result->series_count; i++) {
+        const struct result_series *series = &result->series[i];
+        struct error *err = labels_check(series->labels);
+        FUZZ_CHECK(!err && series->count > 0);
+        for (size_t j = 1; j < series->count; j++)
+            FUZZ_CHECK(series->times[j - 1] < series->times[j]);
+        if (i > 0 && result->type == VALUE_MATRIX)
+            FUZZ_CHECK(labels_compare(result->series[i - 1].labels, series->labels) < 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct memory_store *store;
+    if (!store)
+        store = make_store();
+    if (size == 0)
+        return 0;
+    struct engine_config config = {.samples_max = SAMPLES_MAX,
+                                   .experimental_functions = true,
+                                   .fill_modifiers = true,
+                                   .delayed_name_removal = data[0] & 2};
+    struct engine_query query = {.text = {(const char *)data + 1, size - 1},
+                                 .instant = data[0] & 1,
+                                 .start_ms = 3 * STEP_MS,
+                                 .end_ms = 50 * STEP_MS,
+                                 .step_ms = 30000};
+    struct engine *engine = engine_create(&config);
+    struct budget *budget = budget_create(NULL, "fuzz", BUDGET);
+    struct context *ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
+    context_set_budget(ctx, budget);
+    struct arena *arena = arena_create(budget);
+    struct engine_result result;
+    struct error *err = engine_exec(engine, memory_store_base(store), ctx, &query, arena, &result);
+    FUZZ_CHECK(error_kind(err) != ERROR_INTERNAL && error_kind(err) != ERROR_CORRUPT);
+    if (!err)
+        check_result(&result);
+    error_free(err);
+    arena_unref(arena);
+    context_unref(ctx);
+    FUZZ_CHECK(budget_used(budget) == 0);
+    budget_free(budget);
+    engine_free(engine);
+    return 0;
+}
