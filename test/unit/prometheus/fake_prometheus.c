@@ -66,7 +66,8 @@ static void send_reply(struct fake_prometheus *fake, int fd, struct fake_reply *
     bool ok = send_all(fake, fd, head.data, head.len) && send_all(fake, fd, body.data, half);
     if (reply->delay_ms)
         usleep((useconds_t)reply->delay_ms * 1000);
-    ok = ok && send_all(fake, fd, body.data + half, body.len - half);
+    if (ok && body.len > half)
+        ok = send_all(fake, fd, body.data + half, body.len - half);
     while (ok && reply->endless)
         ok = send_all(fake, fd, body.data, body.len);
     while (ok && reply->hang && !atomic_load(&fake->stop) && recv(fd, &byte, 1, MSG_DONTWAIT) != 0)
