@@ -197,6 +197,8 @@ TEST(queries_go_to_the_endpoints_and_outlive_their_removal)
     struct series_set *set;
     struct series_batch batch;
     CHECK_OK(store_select(proxy, f.ctx, &query, &set));
+    while (!series_set_ready(set, NULL)) /* all streams have begun */
+        CHECK_OK(context_sleep(f.ctx, 5));
     fixture_stop_server(&f, 0); /* a graceful stop: running streams end */
     fixture_wait_stores(&f, 2);
     CHECK_OK(series_set_read_all(set, f.arena, 10, &batch));
