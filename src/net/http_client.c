@@ -91,7 +91,6 @@ static void stream_unref(struct http_stream *stream)
     free(stream->what);
     buf_deinit(&stream->headers);
     page_pool_give(stream->ring, RING_SIZE);
-    budget_release(stream->budget, RING_SIZE);
     context_unref(stream->ctx);
     pthread_cond_destroy(&stream->changed);
     mutex_deinit(&stream->lock);
@@ -529,6 +528,7 @@ void http_stream_free(struct http_stream *stream)
         mutex_wait(&stream->lock, &stream->changed);
     bool ended = stream->ended;
     mutex_unlock(&stream->lock);
+    budget_release(stream->budget, RING_SIZE); /* it may go before the loop lets go of the stream */
     if (!ended)
         stream_post(stream, stream_abort);
     stream_unref(stream);
