@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "cmd/version.h"
+#include "rpc/descriptors.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
 #include "runtime/log.h"
@@ -266,6 +267,7 @@ struct error *component_serve_grpc(struct component *component, const struct grp
         .address = component->config.grpc_address,
         .methods = methods,
         .method_count = count,
+        .descriptor_set = rpc_descriptor_set(),
         .is_serving = component_is_ready,
         .self = component,
         .budget = component->budget,

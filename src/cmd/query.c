@@ -20,6 +20,7 @@
 #include "store/store_proxy.h"
 
 enum { FIRST_CHECK_MAX_MS = 30 * 1000 };
+enum { GRPC_COMPRESSION_SNAPPY }; /* the first choice of --grpc-compression */
 
 struct query_config {
     bool client_tls, client_skip_verify;
@@ -78,8 +79,7 @@ static const struct flag query_flags[] = {
     FLAG_STRING(QUERY, client_server_name, "grpc-client-server-name", "",
                 "Name that their certificates must have.", .deprecated = true, .later = true),
     FLAG_ENUM(QUERY, compression, "grpc-compression", "snappy|none", "none",
-              "Compression of requests to endpoints: snappy or none.", .deprecated = true,
-              .later = true),
+              "Compression of requests to endpoints: snappy or none.", .deprecated = true),
     FLAG_ENUM(QUERY, client_min_version, "grpc-client-tls-min-version", "1.0|1.1|1.2|1.3", "1.3",
               "Lowest TLS version towards endpoints.", .deprecated = true, .later = true),
     FLAG_STRING(QUERY, route_prefix, "web.route-prefix", "", "Prefix of the API's paths.",
@@ -314,6 +314,7 @@ static struct error *query_build_stores(struct query *query)
         .check_interval_ms = config->info_timeout_ms,
         .check_timeout_ms = config->info_timeout_ms,
         .unhealthy_timeout_ms = config->unhealthy_timeout_ms,
+        .compress = config->compression == GRPC_COMPRESSION_SNAPPY,
         .metric_labels = config->metric_labels,
         .log = component_log(component),
         .metrics = component_metrics(component),

@@ -427,8 +427,10 @@ static void resolved(void *arg, int code, const struct addrinfo *list)
         if (address_from_addrinfo(list, &channel->addresses[channel->address_count]))
             channel->address_count++;
     const char *why = code == EAI_NONAME || code == 0 ? "no such host" : gai_strerror(code);
+    struct str host, port;
+    error_free(address_split(str_from(channel->address), &host, &port)); /* went well before */
     dial_next(channel,
-              error_create(ERROR_UNAVAILABLE, "dial tcp: lookup %s: %s", channel->address, why));
+              error_create(ERROR_UNAVAILABLE, "dial tcp: lookup %.*s: %s", STR_ARG(host), why));
 }
 
 static void channel_connect(struct grpc_channel *channel)

@@ -94,9 +94,9 @@ static void notify_locked(struct grpc_stream *stream) REQUIRES(stream->lock)
     pthread_cond_broadcast(&stream->cond);
     void (*wake)(void *arg) = stream->wake;
     void *arg = stream->wake_arg;
-    stream->wake = NULL;
-    if (!wake)
+    if (!wake || (stream->unary && !stream->ended))
         return;
+    stream->wake = NULL;
     stream->waking = true;
     stream->waking_thread = pthread_self();
     mutex_unlock(&stream->lock);
@@ -275,7 +275,7 @@ struct grpc_stream *grpc_stream_start(struct grpc_channel *channel, struct conte
 static struct grpc_message *pop_locked(struct grpc_stream *stream) REQUIRES(stream->lock)
 {
     struct grpc_message *message = stream->first;
-    if (!message)
+    if (!message || (stream->unary && stream->err))
         return NULL;
     stream->first = message->next;
     if (!stream->first)
@@ -294,6 +294,12 @@ static struct grpc_message *pop_locked(struct grpc_stream *stream) REQUIRES(stre
     return message;
 }
 
+/* The answer of a unary call counts only once its status is known. */
+static bool has_news_locked(struct grpc_stream *stream) REQUIRES(stream->lock)
+{
+    return stream->ended || (stream->first && !stream->unary);
+}
+
 static struct error *context_status_error(struct context *ctx)
 {
     struct error *why = context_error(ctx);
@@ -309,9 +315,9 @@ struct error *grpc_stream_next(struct grpc_stream *stream, struct context *ctx,
     struct error *err = NULL;
     *out = NULL;
     mutex_lock(&stream->lock);
-    while (!stream->first && !stream->ended && !err)
+    while (!has_news_locked(stream) && !err)
         err = context_wait(ctx, &stream->cond, &stream->lock);
-    struct grpc_message *message = pop_locked(stream);
+    struct grpc_message *message = has_news_locked(stream) ? pop_locked(stream) : NULL;
     if (!message && stream->ended) {
         error_free(err);
         err = error_copy(stream->err);
@@ -344,7 +350,7 @@ struct error *grpc_stream_next(struct grpc_stream *stream, struct context *ctx,
 bool grpc_stream_ready(struct grpc_stream *stream, void (*wake)(void *arg), void *arg)
 {
     mutex_lock(&stream->lock);
-    bool ready = stream->first || stream->ended;
+    bool ready = has_news_locked(stream);
     stream->wake = ready ? NULL : wake;
     stream->wake_arg = arg;
     mutex_unlock(&stream->lock);

@@ -25,12 +25,13 @@ struct endpoint {
     char *last_error GUARDED_BY(lock); /* NULL: none */
 };
 
-struct endpoint *endpoint_create(struct event_loops *loops, struct str address, struct log *log)
+struct endpoint *endpoint_create(struct event_loops *loops, struct str address,
+                                 const struct grpc_channel_options *options, struct log *log)
 {
     struct endpoint *endpoint = xcalloc(1, sizeof(*endpoint));
     atomic_init(&endpoint->references, 1);
     endpoint->address = str_dup(address);
-    endpoint->store = grpc_store_create(grpc_channel_create(loops, address), address);
+    endpoint->store = grpc_store_create(grpc_channel_create_with(loops, address, options), address);
     endpoint->log = log;
     mutex_init(&endpoint->lock);
     return endpoint;

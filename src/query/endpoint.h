@@ -9,9 +9,11 @@
 
 struct endpoint;
 struct event_loops;
+struct grpc_channel_options;
 struct log;
 
-struct endpoint *endpoint_create(struct event_loops *loops, struct str address, struct log *log);
+struct endpoint *endpoint_create(struct event_loops *loops, struct str address,
+                                 const struct grpc_channel_options *options, struct log *log);
 struct endpoint *endpoint_ref(struct endpoint *endpoint); /* gives endpoint back */
 void endpoint_unref(void *endpoint);                      /* NULL is fine */
 

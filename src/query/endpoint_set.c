@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "net/address.h"
+#include "net/grpc_client.h"
 #include "query/endpoint.h"
 #include "query/endpoint_metrics.h"
 #include "rpc/grpc_store.h"
@@ -65,7 +66,9 @@ static void set_add(struct endpoint_set *set, const struct endpoint_set_config *
         metric_inc(duplicates);
         return;
     }
-    set->endpoints[set->count++] = endpoint_create(config->loops, address, config->log);
+    const struct grpc_channel_options options = {.metrics = config->metrics,
+                                                 .compress = config->compress};
+    set->endpoints[set->count++] = endpoint_create(config->loops, address, &options, config->log);
 }
 
 struct error *endpoint_set_create(const struct endpoint_set_config *config,

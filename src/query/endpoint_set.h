@@ -25,6 +25,7 @@ struct endpoint_set_config {
     int64_t check_interval_ms; /* --endpoint.info-timeout is both: 5 s */
     int64_t check_timeout_ms;
     int64_t unhealthy_timeout_ms; /* --store.unhealthy-timeout */
+    bool compress;                /* --grpc-compression=snappy */
     unsigned metric_labels;       /* enum endpoint_metric_label, or-ed */
     struct log *log;
     struct metrics *metrics;
