@@ -175,11 +175,34 @@ static void out_message_release(void *owner)
     grpc_call_unref(call);
 }
 
-static struct error *out_message_create(struct grpc_call *call, struct bytes bytes,
+/* What a message is made of: `len` bytes that fill(arg, to) writes. */
+struct out_content {
+    size_t len;
+    void (*fill)(void *arg, uint8_t *to);
+    void *arg;
+};
+
+static struct error *out_message_compress(struct out_message *message, struct grpc_call *call,
+                                          const struct out_content *content)
+{
+    struct buf plain = BUF_INIT(call->budget);
+    char *room = buf_reserve(&plain, content->len);
+    if (room) {
+        content->fill(content->arg, (uint8_t *)room);
+        plain.len = content->len;
+        grpc_frame_append(&message->compressed, buf_bytes(&plain), call->encoding);
+        message->len = message->compressed.len;
+    }
+    struct error *err = buf_status(&plain);
+    buf_deinit(&plain);
+    return err ? err : buf_status(&message->compressed);
+}
+
+static struct error *out_message_create(struct grpc_call *call, const struct out_content *content,
                                         struct out_message **out)
 {
     bool plain = call->encoding == GRPC_IDENTITY;
-    size_t len = plain ? GRPC_PREFIX + bytes.len : 0;
+    size_t len = plain ? GRPC_PREFIX + content->len : 0;
     size_t total = sizeof(struct out_message) + len, page = 0;
     struct out_message *message = NULL;
     if (total >= PAGE_FROM)
@@ -200,13 +223,10 @@ static struct error *out_message_create(struct grpc_call *call, struct bytes byt
                                     .len = len};
     grpc_call_ref(call);
     if (plain) {
-        grpc_prefix_write(message->frame, false, bytes.len);
-        if (bytes.len)
-            memcpy(message->frame + GRPC_PREFIX, bytes.data, bytes.len);
+        grpc_prefix_write(message->frame, false, content->len);
+        content->fill(content->arg, (uint8_t *)message->frame + GRPC_PREFIX);
     } else {
-        grpc_frame_append(&message->compressed, bytes, call->encoding);
-        message->len = message->compressed.len;
-        err = buf_status(&message->compressed);
+        err = out_message_compress(message, call, content);
     }
     if (err)
         out_message_release(message);
@@ -223,10 +243,23 @@ static void post_output_locked(struct grpc_call *call) REQUIRES(call->lock)
     post(call, call_output);
 }
 
-void grpc_call_send(struct grpc_call *call, struct bytes bytes)
+static void fill_copy(void *arg, uint8_t *to)
+{
+    const struct bytes *bytes = arg;
+    if (bytes->len)
+        memcpy(to, bytes->data, bytes->len);
+}
+
+void grpc_call_send(struct grpc_call *call, struct bytes message)
+{
+    grpc_call_send_filled(call, message.len, fill_copy, &message);
+}
+
+void grpc_call_send_filled(struct grpc_call *call, size_t len, void (*fill)(void *arg, uint8_t *to),
+                           void *arg)
 {
     struct out_message *message = NULL;
-    struct error *err = out_message_create(call, bytes, &message);
+    struct error *err = out_message_create(call, &(struct out_content){len, fill, arg}, &message);
     mutex_lock(&call->lock);
     bool dropped = call->over;
     if (err && !call->send_error) {

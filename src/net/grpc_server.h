@@ -91,6 +91,10 @@ void grpc_call_attach(struct grpc_call *call, const struct grpc_stream_ops *ops,
  * less than the stream's send window waits; a message larger than the window is sent all the same.
  */
 void grpc_call_send(struct grpc_call *call, struct bytes message);
+/* The same for a message whose size is known before it is written: fill(arg, to) writes all of its
+ * `len` bytes where they are sent from, during the call. */
+void grpc_call_send_filled(struct grpc_call *call, size_t len, void (*fill)(void *arg, uint8_t *to),
+                           void *arg);
 /* From any thread: run the step again. Keep a reference (grpc_call_ref) for as long as you may call
  * it. */
 void grpc_call_wake(struct grpc_call *call);

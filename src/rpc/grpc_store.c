@@ -109,7 +109,7 @@ static struct error *grpc_store_unary(struct grpc_store *store, struct context *
     return err ? err : buf_status(response);
 }
 
-/* -- Info: a unary call is a stream of one message -- */
+/* -- Info -- */
 
 struct info_call {
     struct context *ctx;

@@ -17,7 +17,6 @@ struct series_stream {
     struct series_set *set;
     struct context *ctx;
     size_t batch_size;
-    struct buf message;
     size_t warnings_sent;
     uint64_t series, chunks;
     struct series_stream_config config;
@@ -27,15 +26,6 @@ static void stream_wake(void *arg)
 {
     struct series_stream *stream = arg;
     grpc_call_wake(stream->call);
-}
-
-static struct error *stream_send(struct series_stream *stream)
-{
-    struct error *err = buf_status(&stream->message);
-    if (!err)
-        grpc_call_send(stream->call, buf_bytes(&stream->message));
-    buf_clear(&stream->message);
-    return err;
 }
 
 /* -- warnings -- */
@@ -51,8 +41,12 @@ static void send_warning(void *arg, struct str text)
     struct warning_walk *walk = arg;
     if (walk->at++ < walk->stream->warnings_sent || walk->err)
         return;
-    series_frame_encode_warning(&walk->stream->message, text);
-    walk->err = stream_send(walk->stream);
+    struct buf message = BUF_INIT(context_budget(walk->stream->ctx));
+    series_frame_encode_warning(&message, text);
+    walk->err = buf_status(&message);
+    if (!walk->err)
+        grpc_call_send(walk->stream->call, buf_bytes(&message));
+    buf_deinit(&message);
 }
 
 static struct error *stream_send_warnings(struct series_stream *stream)
@@ -81,15 +75,20 @@ static struct error *series_transcode(struct series *series, struct arena *arena
     return err;
 }
 
-/* How many of the series go into the next frame. */
-static size_t frame_count(const struct series_stream *stream, const struct series *items,
-                          size_t left)
+/* The next frame: what of the series fits. */
+static struct series_frame_plan frame_plan(const struct series_stream *stream,
+                                           const struct series *items, size_t left)
 {
     size_t count = 0, bytes = 0;
     left = size_min(left, size_max(stream->batch_size, 1));
     while (count < left && bytes < FRAME_BYTES)
         bytes += series_wire_size(&items[count++]);
-    return count;
+    return series_frame_plan(items, count, stream->batch_size <= 1);
+}
+
+static void fill_frame(void *arg, uint8_t *to)
+{
+    series_frame_write(arg, to);
 }
 
 static struct error *stream_send_series(struct series_stream *stream, struct arena *arena,
@@ -101,13 +100,10 @@ static struct error *stream_send_series(struct series_stream *stream, struct are
         stream->chunks += batch->items[i].chunks.count;
         err = series_transcode(&batch->items[i], arena);
     }
-    for (size_t at = 0, count; at < batch->count && !err; at += count) {
-        count = frame_count(stream, batch->items + at, batch->count - at);
-        if (stream->batch_size > 1)
-            series_frame_encode_batch(&stream->message, batch->items + at, count);
-        else
-            series_frame_encode_one(&stream->message, batch->items + at);
-        err = stream_send(stream);
+    for (size_t at = 0; at < batch->count && !err;) {
+        struct series_frame_plan plan = frame_plan(stream, batch->items + at, batch->count - at);
+        grpc_call_send_filled(stream->call, plan.size, fill_frame, &plan);
+        at += plan.count;
     }
     return err;
 }
@@ -138,7 +134,6 @@ static void stream_state_free(void *state)
     metric_observe(stream->config.chunk_count, (double)stream->chunks);
     metric_add(stream->config.open_streams, -1);
     series_set_free(stream->set);
-    buf_deinit(&stream->message);
     context_unref(stream->ctx);
     grpc_call_unref(stream->call);
     free(stream);
@@ -155,7 +150,6 @@ void series_stream_attach(struct grpc_call *call, struct series_set *set,
     stream->set = set;
     stream->ctx = context_ref(config->ctx);
     stream->batch_size = config->batch_size;
-    stream->message.budget = context_budget(config->ctx);
     stream->config = *config;
     metric_add(config->open_streams, 1);
     grpc_call_attach(call, &stream_ops, stream);

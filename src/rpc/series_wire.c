@@ -419,28 +419,31 @@ static uint8_t *series_put(uint8_t *to, const struct series *series)
     return to;
 }
 
-void series_frame_encode_one(struct buf *out, const struct series *series)
+struct series_frame_plan series_frame_plan(const struct series *items, size_t count, bool is_single)
 {
-    size_t size = series_wire_size(series);
-    char *room = buf_reserve(out, size);
-    if (!room)
-        return;
-    (void)series_put((uint8_t *)room, series);
-    out->len += size;
+    struct series_frame_plan plan = {items, count, is_single, 0, 0};
+    for (size_t i = 0; i < count; i++)
+        plan.content += series_wire_size(&items[i]);
+    plan.size = is_single ? plan.content : pb_size_length(FIELD_BATCH, plan.content);
+    return plan;
 }
 
-void series_frame_encode_batch(struct buf *out, const struct series *items, size_t count)
+void series_frame_write(const struct series_frame_plan *plan, uint8_t *to)
 {
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++)
-        size += series_wire_size(&items[i]);
-    char *room = buf_reserve(out, pb_size_length(FIELD_BATCH, size));
+    if (!plan->is_single)
+        to = raw_length(to, FIELD_BATCH, plan->content);
+    for (size_t i = 0; i < plan->count; i++)
+        to = series_put(to, &plan->items[i]);
+}
+
+void series_frame_encode(struct buf *out, const struct series *items, size_t count, bool is_single)
+{
+    struct series_frame_plan plan = series_frame_plan(items, count, is_single);
+    char *room = buf_reserve(out, plan.size);
     if (!room)
         return;
-    uint8_t *to = raw_length((uint8_t *)room, FIELD_BATCH, size);
-    for (size_t i = 0; i < count; i++)
-        to = series_put(to, &items[i]);
-    out->len += (size_t)(to - (uint8_t *)room);
+    series_frame_write(&plan, (uint8_t *)room);
+    out->len += plan.size;
 }
 
 void series_frame_encode_warning(struct buf *out, struct str text)

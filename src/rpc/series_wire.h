@@ -37,12 +37,23 @@ MUST_CHECK struct error *series_frame_decode(struct bytes message, struct arena 
 enum series_frame_kind series_frame_peek(struct bytes message, struct str *warning);
 bool series_frame_is_batch(struct bytes message);
 
-/* One frame with one series, or with a batch of any number. Encodings that the Store API has no
- * number for are a bug: transcode first (chunk/chunk.h). */
-void series_frame_encode_one(struct buf *out, const struct series *series);
-void series_frame_encode_batch(struct buf *out, const struct series *items, size_t count);
+/* One frame: a batch of any number of series, or, with is_single, one series. Encodings that the
+ * Store API has no number for are a bug: transcode first (chunk/chunk.h). Sizes are known in front,
+ * so a frame can be written where it is sent from: size bytes at `to`. */
+struct series_frame_plan {
+    const struct series *items;
+    size_t count;
+    bool is_single;
+    size_t content; /* bytes of the series in it */
+    size_t size;    /* of the whole frame */
+};
+struct series_frame_plan series_frame_plan(const struct series *items, size_t count,
+                                           bool is_single);
+void series_frame_write(const struct series_frame_plan *plan, uint8_t *to);
+/* The same, appended. */
+void series_frame_encode(struct buf *out, const struct series *items, size_t count, bool is_single);
 void series_frame_encode_warning(struct buf *out, struct str text);
-/* Bytes that a series adds to a batch. */
+/* Bytes that a series adds to a frame. */
 size_t series_wire_size(const struct series *series);
 
 /* LabelNamesRequest, LabelValuesRequest: times, matchers, without_labels, limit, partial. */

@@ -52,7 +52,7 @@ static struct frames frames_make(const char *replica)
                                .raw = {CHUNK_XOR, {data, sizeof(data)}, 0}};
     }
     for (size_t i = 0; i < SERIES; i += FRAME) {
-        series_frame_encode_batch(&frames.bytes, items + i, size_min(FRAME, SERIES - i));
+        series_frame_encode(&frames.bytes, items + i, size_min(FRAME, SERIES - i), false);
         frames.ends[frames.count++] = frames.bytes.len;
     }
     arena_unref(arena);
@@ -116,7 +116,7 @@ static size_t drain(struct series_set *set, struct buf *out)
         count += batch.count;
         if (out && batch.count) {
             buf_clear(out);
-            series_frame_encode_batch(out, batch.items, batch.count);
+            series_frame_encode(out, batch.items, batch.count, false);
         }
         arena_unref(arena);
     } while (batch.count);

@@ -17,7 +17,7 @@ static void check_again(const struct series_frame *frame, struct arena *arena)
 {
     struct buf wire = BUF_INIT(NULL);
     struct series_frame again;
-    series_frame_encode_batch(&wire, frame->items, frame->count);
+    series_frame_encode(&wire, frame->items, frame->count, false);
     error_free(buf_status(&wire));
     struct error *err = series_frame_decode(buf_bytes(&wire), arena, &again);
     if (err && error_kind(err) != ERROR_LIMIT)

@@ -111,7 +111,7 @@ TEST(info_travels)
     CHECK_EQ(described.range_count, 3);
     r.server.is_ready = false;
     CHECK_ERROR_TEXT(info_call_finish(grpc_store_ask_info(r.store, r.ctx), r.arena, &info),
-                     ERROR_UNAVAILABLE, "code = Unknown desc = Not ready");
+                     ERROR_INTERNAL, "code = Unknown desc = Not ready");
     remote_deinit(&r);
     arena_unref(arena);
 }

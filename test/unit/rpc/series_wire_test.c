@@ -109,9 +109,9 @@ TEST(series_frames_equal_generated_code)
             expected += series_wire_size(&items[i]);
         }
         if (count == 1 && round % 2)
-            series_frame_encode_one(&wire, items);
+            series_frame_encode(&wire, items, 1, true);
         else
-            series_frame_encode_batch(&wire, items, count);
+            series_frame_encode(&wire, items, count, false);
         CHECK_OK(buf_status(&wire));
         CHECK(wire.len >= expected);
         check_generated(&thanos__series_response__descriptor, &wire);
