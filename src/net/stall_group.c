@@ -68,20 +68,22 @@ void stall_group_join(struct stall_group *group, struct stall_member *member,
     mutex_unlock(&group->lock);
 }
 
-static void spoke_locked(struct stall_member *member) REQUIRES(member->group->lock)
+static void spoke_locked(struct stall_group *group, struct stall_member *member)
+    REQUIRES(group->lock)
 {
     if (member->silent)
-        atomic_fetch_sub(&member->group->silent, 1);
+        atomic_fetch_sub(&group->silent, 1);
     member->silent = false;
 }
 
 void stall_group_spoke(struct stall_member *member)
 {
-    if (!member->group)
+    struct stall_group *group = member->group;
+    if (!group)
         return;
-    mutex_lock(&member->group->lock);
-    spoke_locked(member);
-    mutex_unlock(&member->group->lock);
+    mutex_lock(&group->lock);
+    spoke_locked(group, member);
+    mutex_unlock(&group->lock);
 }
 
 void stall_group_leave(struct stall_member *member)
@@ -90,7 +92,7 @@ void stall_group_leave(struct stall_member *member)
     if (!group)
         return;
     mutex_lock(&group->lock);
-    spoke_locked(member);
+    spoke_locked(group, member);
     *(member->prev ? &member->prev->next : &group->members) = member->next;
     if (member->next)
         member->next->prev = member->prev;
