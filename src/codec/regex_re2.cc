@@ -27,6 +27,36 @@ struct regex_re2 {
     }
 };
 
+/* Go's words for what is wrong with an expression, which clients of Prometheus know. */
+static const struct {
+    RE2::ErrorCode code;
+    const char *text;
+    bool quotes_all; /* the whole expression instead of the part RE2 names */
+} go_errors[] = {
+    {RE2::ErrorBadEscape, "invalid escape sequence", false},
+    {RE2::ErrorBadCharClass, "invalid character class", false},
+    {RE2::ErrorBadCharRange, "invalid character class range", false},
+    {RE2::ErrorMissingBracket, "missing closing ]", false},
+    {RE2::ErrorMissingParen, "missing closing )", true},
+    {RE2::ErrorUnexpectedParen, "unexpected )", true},
+    {RE2::ErrorTrailingBackslash, "trailing backslash at end of expression", false},
+    {RE2::ErrorRepeatArgument, "missing argument to repetition operator", false},
+    {RE2::ErrorRepeatSize, "invalid repeat count", false},
+    {RE2::ErrorRepeatOp, "invalid nested repetition operator", false},
+    {RE2::ErrorBadPerlOp, "invalid or unsupported Perl syntax", false},
+    {RE2::ErrorBadUTF8, "invalid UTF-8", true},
+    {RE2::ErrorBadNamedCapture, "invalid named capture", false},
+};
+
+static struct error *go_error(const RE2 &re)
+{
+    for (const auto &row : go_errors)
+        if (row.code == re.error_code())
+            return error_create(ERROR_INVALID, "error parsing regexp: %s: `%s`", row.text,
+                                row.quotes_all ? re.pattern().c_str() : re.error_arg().c_str());
+    return error_create(ERROR_INVALID, "error parsing regexp: %s", re.error().c_str());
+}
+
 struct error *regex_re2_compile(struct str text, struct regex_re2 **out)
 {
     RE2::Options options;
@@ -35,8 +65,7 @@ struct error *regex_re2_compile(struct str text, struct regex_re2 **out)
     options.set_max_mem(memory_max);
     auto *regex = new regex_re2(text, options);
     if (!regex->re.ok()) {
-        struct error *err =
-            error_create(ERROR_INVALID, "error parsing regexp: %s", regex->re.error().c_str());
+        struct error *err = go_error(regex->re);
         delete regex;
         return err;
     }

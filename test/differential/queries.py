@@ -50,9 +50,10 @@ ask('"a string"', "'single'", "`raw \\n`", range=False)
 # --- Arithmetic, comparison, set operators; matching and grouping
 
 ask("app_step + 1", "1 - app_step", "app_step * 2.5", "app_temperature / 3", "app_requests_total % 7", "app_step ^ 2", "2 ^ app_step",
-    "app_temperature atan2 2", "-app_temperature", "+app_step", "app_queue_length / on(instance, queue) app_limit",
+    "-app_temperature", "+app_step", "app_queue_length / on(instance, queue) app_limit",
     "app_queue_length / ignoring(job) app_limit", "app_queue_length - app_queue_length", "app_special * app_special",
     "app_special + app_special", "app_special / app_special")
+ask("app_temperature atan2 2", how=LIBM)
 ask("app_temperature > 10", "app_temperature > bool 10", "10 < app_temperature", "app_temperature == app_temperature",
     "app_special == app_special", "app_special != app_special", "app_special >= bool 0", "app_queue_length < on(instance, queue) app_limit",
     "app_queue_length < bool on(instance, queue) app_limit", "app_step != 2", "app_step <= 1", "app_temperature >= 5 <= 15",
@@ -91,7 +92,9 @@ ask("topk(2, app_requests_total)", "topk(2, app_step)", "bottomk(3, app_limit)",
 ask('count_values("step", app_step)', 'count_values by (instance) ("length", app_queue_length)', 'count_values("v", app_special)',
     'count_values without (queue) ("limit", app_limit)', "limit_ratio(1, app_step)", "count(limitk(5, app_temperature))", "count by (room) (limitk by (room) (2, app_temperature))")
 
-ask("limit_ratio(0.5, app_temperature)", "limit_ratio(-0.3, app_temperature)", prometheus=False)
+# Which series are taken depends on their hash, and Thanos's is not Prometheus's; together they are all.
+ask("count(limit_ratio(0.5, app_temperature) or limit_ratio(-0.5, app_temperature))",
+    "count(limit_ratio(0.3, app_temperature) and limit_ratio(-0.7, app_temperature))")
 
 # --- Counters
 
@@ -176,7 +179,7 @@ ask("abs(app_temperature)", "ceil(app_temperature)", "floor(app_temperature)", "
 ask("deg(app_temperature)", "rad(app_temperature)", thanos=False)  # Thanos has an older definition of both
 ask(*(f"{name}(app_temperature)" for name in ("exp", "sin", "cos", "tan", "asinh", "sinh", "cosh", "tanh", "atan")),
     *(f"{name}(abs(app_temperature))" for name in ("ln", "log2", "log10")), *(f"{name}(app_temperature / 30)" for name in ("asin", "acos", "atanh")),
-    "acosh(abs(app_temperature) + 1)", "exp(app_special)", "ln(app_special)", "log2(app_limit)", "log10(app_limit * 10)", "log2(2 ^ app_step)",
+    "acosh(abs(app_temperature) + 1)", "exp(app_special)", 'ln(app_special{kind!="tiny"})', "log2(app_limit)", "log10(app_limit * 10)", "log2(2 ^ app_step)",
     "app_temperature ^ 0.5", "2.5 ^ app_temperature", how=LIBM)
 
 # --- Time
