@@ -7,8 +7,8 @@
 
 #include "base/memory.h"
 #include "promql/kahan.h"
-#include "promql/operator/groups.h"
 #include "promql/operator/operator.h"
+#include "promql/operator/shards.h"
 #include "promql/row_store.h"
 
 struct sums {
@@ -38,9 +38,11 @@ struct aggregate {
     const struct plan_node *node;
     const struct aggregation *aggregation;
     struct operator* input;
-    struct groups groups;
+    struct shards shards;
     bool is_folded;
-    size_t given; /* groups that were given out */
+    struct arena *arena;
+    struct group **groups; /* in the order of results, when all is folded */
+    size_t group_count, given;
 };
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -209,31 +211,29 @@ static const struct aggregation aggregations[] = {
 
 /* ---- folding ---- */
 
-static double *step_array(struct aggregate *aggregate)
+static double *step_array(const struct aggregate *aggregate, struct arena *arena)
 {
-    return arena_zalloc(aggregate->groups.arena,
-                        (aggregate->base.grid->count + 1) * sizeof(double));
+    return arena_zalloc(arena, (aggregate->base.grid->count + 1) * sizeof(double));
 }
 
-static uint64_t *bit_array(struct aggregate *aggregate)
+static uint64_t *bit_array(const struct aggregate *aggregate, struct arena *arena)
 {
-    return arena_zalloc(aggregate->groups.arena,
-                        (step_grid_words(aggregate->base.grid) + 1) * sizeof(uint64_t));
+    return arena_zalloc(arena, (step_grid_words(aggregate->base.grid) + 1) * sizeof(uint64_t));
 }
 
-static void sums_begin(struct aggregate *aggregate, struct sums *sums)
+static void sums_begin(const struct aggregate *aggregate, struct sums *sums, struct arena *arena)
 {
     const struct aggregation *aggregation = aggregate->aggregation;
-    sums->values = step_array(aggregate);
-    sums->present = bit_array(aggregate);
+    sums->values = step_array(aggregate, arena);
+    sums->present = bit_array(aggregate, arena);
     if (aggregation->compensates)
-        sums->compensation = step_array(aggregate);
+        sums->compensation = step_array(aggregate, arena);
     if (aggregation->counts)
-        sums->counts = step_array(aggregate);
+        sums->counts = step_array(aggregate, arena);
     if (aggregation->means)
-        sums->means = step_array(aggregate);
+        sums->means = step_array(aggregate, arena);
     if (aggregate->node->aggregate.op == AGGREGATE_AVG)
-        sums->incremental = bit_array(aggregate);
+        sums->incremental = bit_array(aggregate, arena);
 }
 
 static void note_ignored(struct aggregate *aggregate)
@@ -246,7 +246,7 @@ static void note_ignored(struct aggregate *aggregate)
 
 /* Takes the histograms of a row out of its presence bits, as the aggregation treats them. */
 static void set_histograms_apart(struct aggregate *aggregate, struct sums *sums,
-                                 struct step_batch *batch, size_t row)
+                                 struct arena *arena, struct step_batch *batch, size_t row)
 {
     struct histogram **histograms = step_batch_histograms(batch, row);
     uint64_t *present = step_batch_present(batch, row);
@@ -261,33 +261,27 @@ static void set_histograms_apart(struct aggregate *aggregate, struct sums *sums,
         if (aggregate->aggregation->histograms == IGNORES_HISTOGRAMS)
             continue;
         if (!sums->histograms)
-            sums->histograms = bit_array(aggregate);
+            sums->histograms = bit_array(aggregate, arena);
         step_bit_set(sums->histograms, step);
     }
     if (any && aggregate->aggregation->histograms == IGNORES_HISTOGRAMS)
         note_ignored(aggregate);
 }
 
-static struct error *aggregate_fold(void *self, struct context *ctx, struct step_batch *batch,
-                                    struct arena *arena)
+static struct error *aggregate_fold(void *self, struct groups *groups, struct group *group,
+                                    struct step_batch *batch, size_t row)
 {
     struct aggregate *aggregate = self;
-    for (size_t row = 0; row < batch->row_count; row++) {
-        struct group *group;
-        struct error *err = groups_find(&aggregate->groups, batch, row, &group);
-        if (err)
-            return err;
-        struct sums *sums = container_of(group, struct sums, base);
-        if (!sums->values)
-            sums_begin(aggregate, sums);
-        group->drop_name |= batch->drop_name[row];
-        if (batch->histograms)
-            set_histograms_apart(aggregate, sums, batch, row);
-        aggregate->aggregation->fold(sums, step_batch_values(batch, row),
-                                     step_batch_present(batch, row), batch->first[row],
-                                     batch->last[row]);
-    }
-    return arena_status(aggregate->groups.arena);
+    struct sums *sums = container_of(group, struct sums, base);
+    if (!sums->values)
+        sums_begin(aggregate, sums, groups->arena);
+    group->drop_name |= batch->drop_name[row];
+    if (batch->histograms)
+        set_histograms_apart(aggregate, sums, groups->arena, batch, row);
+    aggregate->aggregation->fold(sums, step_batch_values(batch, row),
+                                 step_batch_present(batch, row), batch->first[row],
+                                 batch->last[row]);
+    return NULL;
 }
 
 /* ---- results ---- */
@@ -334,18 +328,22 @@ static struct error *aggregate_next(struct operator* base, struct context *ctx, 
 {
     struct aggregate *aggregate = container_of(base, struct aggregate, base);
     struct error *err = NULL;
-    if (!aggregate->is_folded)
-        err =
-            operator_drain(aggregate->input, aggregate->execution, ctx, aggregate_fold, aggregate);
-    aggregate->is_folded = true;
+    if (!aggregate->is_folded) {
+        err = shards_drain(&aggregate->shards, aggregate->input, ctx);
+        aggregate->is_folded = true;
+        if (err) /* workers may still be folding */
+            return err;
+        aggregate->groups =
+            shards_groups(&aggregate->shards, aggregate->arena, &aggregate->group_count);
+    }
     size_t rows =
-        size_min(aggregate->groups.items.len - aggregate->given, step_batch_rows_max(base->grid));
+        size_min(aggregate->group_count - aggregate->given, step_batch_rows_max(base->grid));
     if (err || rows == 0)
         return err;
     struct step_batch *batch;
     err = step_batch_create(arena, base->grid, rows, &batch);
     for (size_t row = 0; row < rows && !err; row++) {
-        struct group *group = aggregate->groups.items.items[aggregate->given + row];
+        struct group *group = aggregate->groups[aggregate->given + row];
         err = group_write(aggregate, container_of(group, struct sums, base), batch, row);
     }
     if (err)
@@ -367,7 +365,8 @@ static void aggregate_free(struct operator* base)
 {
     struct aggregate *aggregate = container_of(base, struct aggregate, base);
     operator_free(aggregate->input);
-    groups_deinit(&aggregate->groups);
+    shards_deinit(&aggregate->shards);
+    arena_unref(aggregate->arena);
     free(aggregate);
 }
 
@@ -383,6 +382,8 @@ struct operator* aggregate_create(struct execution *execution, const struct plan
     aggregate->node = node;
     aggregate->aggregation = &aggregations[node->aggregate.op];
     aggregate->input = input;
-    groups_init(&aggregate->groups, execution, &node->aggregate, sizeof(struct sums));
+    aggregate->arena = arena_create(execution->budget);
+    shards_init(&aggregate->shards, execution, &node->aggregate, sizeof(struct sums),
+                aggregate_fold, aggregate);
     return &aggregate->base;
 }

@@ -1,5 +1,5 @@
-/* promql/operator/groups.h: which group of an aggregation a row belongs to. One thread at a time.
- */
+/* promql/operator/groups.h: which group of an aggregation a row belongs to. One thread at a time,
+ * but for grouping_key(). */
 #pragma once
 
 #include <stdbool.h>
@@ -17,16 +17,30 @@ struct group {
     size_t number; /* in the order of first rows */
 };
 
-struct groups {
+/* What of a row's labels makes its group. */
+struct grouping {
     struct execution *execution;
     bool without, names_matter;
     struct str_list labels; /* to keep, or to take away */
+};
+
+struct groups {
+    struct grouping grouping;
     size_t group_size;
     struct arena *arena;   /* of groups, and of what is kept for them */
     struct arena *scratch; /* of one lookup */
     struct hash_index index;
     VEC(struct group *) items;
 };
+
+/* The list of a `without` lives in the arena. */
+void grouping_init(struct grouping *grouping, struct execution *execution,
+                   const struct plan_aggregate *aggregate, struct arena *arena);
+/* Whether all rows are in one group. */
+bool grouping_is_one(const struct grouping *grouping);
+/* The labels of a row's group, in the arena or as they are. Any thread. */
+struct labels grouping_key(const struct grouping *grouping, const struct step_batch *batch,
+                           size_t row, struct arena *arena);
 
 /* group_size: of the struct that begins with a struct group. */
 void groups_init(struct groups *groups, struct execution *execution,
@@ -39,3 +53,6 @@ MUST_CHECK struct error *groups_find(struct groups *groups, const struct step_ba
 /* The same for labels that are no row's. */
 MUST_CHECK struct error *groups_find_labels(struct groups *groups, struct labels labels,
                                             struct group **out);
+/* The same for a key, and its hash_bytes(). */
+MUST_CHECK struct error *groups_get(struct groups *groups, struct labels key, uint64_t hash,
+                                    struct group **out);

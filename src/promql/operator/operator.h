@@ -95,6 +95,10 @@ MUST_CHECK struct error *selector_create(struct execution *execution,
                                          const struct plan_node *call, struct operator** scalars,
                                          size_t scalar_count, struct operator** out);
 bool operator_is_selector(const struct operator* op);
+/* Gives all batches to the sink, each from the thread that computed it and with its place in
+ * batch->sequence (0, 1, ... without gaps, also of empty ones), in no order. */
+MUST_CHECK struct error *selector_drain(struct operator* op, struct context *ctx, batch_fold sink,
+                                        void *self);
 void selector_add_stage(struct operator* op, struct row_stage *stage);
 
 /* Nothing: of a grid without steps. */

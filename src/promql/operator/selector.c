@@ -44,6 +44,9 @@ struct selector {
     const struct step_grid *window_grid; /* before the stages */
     struct stage_list stages;
 
+    batch_fold sink; /* of selector_drain(); NULL: batches are pulled */
+    void *sink_self;
+
     struct source source;
     bool is_prepared;
     size_t rows_max;
@@ -160,9 +163,15 @@ static void task_free(struct task *task)
 
 static void task_compute(struct task *task)
 {
-    task->err = slice_read(task->selector, &task->slice, task->selector->execution->ctx,
-                           task->arena, &task->out);
+    struct selector *selector = task->selector;
+    struct context *ctx = selector->execution->ctx;
+    task->err = slice_read(selector, &task->slice, ctx, task->arena, &task->out);
     slice_deinit(&task->slice);
+    if (task->err)
+        return;
+    task->out->sequence = task->sequence;
+    if (selector->sink)
+        task->err = selector->sink(selector->sink_self, ctx, task->out, task->arena);
 }
 
 /* Takes a task that nobody has begun. */
@@ -211,6 +220,8 @@ static void task_start(struct selector *selector, const struct slice *slice)
         selector->head = task;
     selector->tail = task;
     selector->window_count++;
+    if (selector->head == task) /* the consumer comes for it when the window is full */
+        return;
 
     mutex_lock(&selector->lock);
     task->is_queued = true;
@@ -255,7 +266,7 @@ static struct error *task_wait(struct selector *selector, struct task *task, str
     return err;
 }
 
-/* Takes the first task out of the window; its result goes to the caller's arena. */
+/* Takes the first task out of the window; its result goes to the caller's arena, if any. */
 static struct error *task_take(struct selector *selector, struct arena *arena,
                                struct step_batch **out)
 {
@@ -268,10 +279,8 @@ static struct error *task_take(struct selector *selector, struct arena *arena,
     struct error *err = task->err;
     task->err = NULL;
     *out = task->out;
-    if (!err) {
-        (*out)->sequence = task->sequence;
+    if (!err && arena)
         arena_keep(arena, task->arena);
-    }
     arena_unref(task->arena); /* now: a worker may free the rest when the query's budget is gone */
     task->arena = NULL;
     mutex_lock(&selector->lock);
@@ -322,6 +331,24 @@ static struct error *selector_next(struct operator* base, struct context *ctx, s
         err = next_alone(selector, ctx, arena, out);
     if (err)
         *out = NULL;
+    return err;
+}
+
+struct error *selector_drain(struct operator* op, struct context *ctx, batch_fold sink, void *self)
+{
+    struct selector *selector = container_of(op, struct selector, base);
+    struct error *err = selector->is_prepared ? NULL : selector_prepare(selector, ctx);
+    selector->sink = sink;
+    selector->sink_self = self;
+    while (!err) {
+        struct step_batch *out;
+        err = window_fill(selector);
+        if (err || !selector->head)
+            break;
+        err = task_wait(selector, selector->head, ctx);
+        if (!err)
+            err = task_take(selector, NULL, &out);
+    }
     return err;
 }
 
