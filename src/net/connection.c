@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "runtime/event_loop.h"
+#include "runtime/fault.h"
 
 enum {
     READS_PER_TURN = 4, /* then others get their turn */
@@ -327,7 +328,10 @@ static bool connection_send(struct connection *connection)
 {
     struct iovec parts[IOVECS_MAX];
     while (connection->unsent) {
-        ssize_t got = connection->transport->write(connection, parts, gather(connection, parts));
+        int count = gather(connection, parts);
+        ssize_t got = fault_io("write socket")
+                          ? (errno = EIO, -1)
+                          : connection->transport->write(connection, parts, count);
         if (got >= 0) {
             sent(connection, (size_t)got);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -413,7 +417,10 @@ static void handle_readable(struct connection *connection)
 {
     void *scratch = event_loop_scratch(connection->loop);
     for (int i = 0; i < READS_PER_TURN && connection->reading && !connection->closed; i++) {
-        ssize_t got = connection->transport->read(connection, scratch, EVENT_LOOP_SCRATCH_SIZE);
+        ssize_t got =
+            fault_io("read socket")
+                ? (errno = EIO, -1)
+                : connection->transport->read(connection, scratch, EVENT_LOOP_SCRATCH_SIZE);
         if (got == 0) {
             handle_end(connection);
             return;
@@ -505,7 +512,8 @@ struct error *connection_connect(struct event_loop *loop, const struct address *
     connection->peer_len = address_format(address, connection->peer);
     set_socket_options(fd);
     start_timer(connection, timeout_ms);
-    if (connect(fd, &address->any, address->len) != 0 && errno != EINPROGRESS)
+    int code = fault_io("connect") ? (errno = EIO, -1) : connect(fd, &address->any, address->len);
+    if (code != 0 && errno != EINPROGRESS)
         connection_fail(connection, socket_error(connection, "connect", errno));
     else
         connection_watch(connection);

@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "net/address.h"
 #include "runtime/event_loop.h"
+#include "runtime/fault.h"
 
 enum {
     BACKLOG = 1024,
@@ -37,7 +38,9 @@ static void accept_ready(void *arg, unsigned events UNUSED)
 {
     struct listener *listener = arg;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = fault_io("accept")
+                     ? (errno = EMFILE, -1)
+                     : accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             listener->accepted(listener->self, event_loops_pick(listener->loops), fd);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

@@ -12,6 +12,7 @@
 #include "net/grpc_server.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
+#include "runtime/fault.h"
 #include "runtime/metrics.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
@@ -661,6 +662,47 @@ TEST(no_refused_charge_does_harm)
     budget_free(budget);
 }
 
+/* One call of each kind over a connection of its own. */
+static struct error *call_everything(void)
+{
+    struct grpc_channel *to = grpc_channel_create(loops, grpc_server_address(server));
+    struct buf response = {0};
+    struct error *err = call_unary(to, "/t.T/Echo", STR("hello"), 10000, 1024, &response);
+    CHECK(err || str_equal(buf_str(&response), STR("hello")));
+    buf_deinit(&response);
+    struct context *ctx = context_create(NULL, 10 * 1000);
+    struct grpc_stream *stream =
+        grpc_stream_start(to, ctx, "/t.T/Flow", str_bytes(STR("3 100000")), NULL, 0, 1 << 20);
+    struct grpc_message *message = NULL;
+    size_t count = 0;
+    while (!err && !(err = grpc_stream_next(stream, ctx, &message)) && message) {
+        grpc_message_unref(message);
+        count++;
+    }
+    CHECK(err || count == 3);
+    grpc_stream_free(stream);
+    context_unref(ctx);
+    grpc_channel_free(to);
+    return err;
+}
+
+TEST(no_failed_operation_on_a_socket_does_harm)
+{
+    bool hit = true;
+    for (unsigned long n = 1; hit && n < 200; n++) {
+        fault_io_fail_nth(n);
+        struct error *err = call_everything();
+        hit = fault_io_failed() != NULL;
+        fault_io_fail_nth(0);
+        if (err)
+            CHECK_EQ(error_kind(err), ERROR_UNAVAILABLE);
+        CHECK(hit || !err);
+        error_free(err);
+        await_zero(&streams_alive);
+    }
+    CHECK(!hit);
+}
+
 TEST_MAIN_WITH(
     start, stop, TEST_ENTRY(a_unary_call_is_answered),
     TEST_ENTRY(compressed_calls_are_answered_compressed),
@@ -676,4 +718,5 @@ TEST_MAIN_WITH(
     TEST_ENTRY(an_unreachable_peer_is_named_as_in_go),
     TEST_ENTRY(a_stopped_server_finishes_what_runs), TEST_ENTRY(an_idle_server_stops_at_once),
     TEST_ENTRY(old_connections_are_replaced_without_a_failed_call), TEST_ENTRY(health_is_told),
-    TEST_ENTRY(calls_are_counted), TEST_ENTRY(no_refused_charge_does_harm))
+    TEST_ENTRY(calls_are_counted), TEST_ENTRY(no_refused_charge_does_harm),
+    TEST_ENTRY(no_failed_operation_on_a_socket_does_harm))
