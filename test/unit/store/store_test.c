@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/budget.h"
 #include "runtime/context.h"
 #include "store/store_external_labels.h"
 #include "store/store_limits.h"
@@ -208,8 +209,58 @@ TEST(queries_are_copied_deeply)
     arena_unref(arena);
 }
 
+/* Every charge of a select is refused once: the answer is an error or right, and nothing leaks. */
+TEST(refused_memory_is_an_error_and_nothing_else)
+{
+    struct proxied proxied = {.helps = false};
+    struct arena *data_arena = arena_create(NULL);
+    struct series items[40];
+    for (size_t i = 0; i < countof(items); i++) {
+        struct chunk_list chunks = {arena_array(data_arena, 2, sizeof(struct chunk)), 2};
+        chunks.items[0] = memory_chunk(data_arena, 1, (double)i);
+        chunks.items[1] = memory_chunk(data_arena, 2, (double)i);
+        items[i] = (struct series){labels_of(data_arena, "__name__", "up", "n",
+                                             arena_printf(data_arena, "%zu%c", i / 2, 0).data,
+                                             "pod", i % 2 ? "a" : "b", NULL),
+                                   chunks};
+    }
+    struct series_batch data = {items, countof(items)};
+    struct labels external = labels_of(data_arena, "e", "1", NULL);
+    struct store *store = create_proxy(&proxied, &data, external);
+    struct store_query query = up_query(data_arena);
+    struct str pod[] = {STR("pod")};
+    query.without_labels = (struct str_list){pod, 1};
+    bool refused = true;
+    for (unsigned long n = 1; refused; n++) {
+        struct budget *budget = budget_create(NULL, "query", 0);
+        struct context *ctx = test_context();
+        struct arena *arena = arena_create(budget);
+        struct series_set *set;
+        struct series_batch batch = {0};
+        context_set_budget(ctx, budget);
+        budget_fail_nth(n);
+        struct error *err = store_select(store, ctx, &query, &set);
+        if (!err)
+            err = series_set_read_all(set, arena, 7, &batch);
+        refused = budget_charges() >= n;
+        budget_fail_nth(0);
+        CHECK(refused || !err);
+        CHECK(err ? error_kind(err) == ERROR_LIMIT : batch.count == countof(items) / 2);
+        CHECK(!context_has_warnings(ctx));
+        error_free(err);
+        arena_unref(arena);
+        context_unref(ctx);
+        CHECK_EQ(budget_used(budget), 0);
+        budget_free(budget);
+    }
+    free_proxy(&proxied, store);
+    arena_unref(data_arena);
+}
+
 TEST_MAIN(TEST_ENTRY(external_labels_pass_the_acceptance_suite),
           TEST_ENTRY(proxies_pass_the_acceptance_suite),
           TEST_ENTRY(external_labels_answer_matchers_alone_with_an_error),
           TEST_ENTRY(external_labels_can_be_exchanged),
-          TEST_ENTRY(limits_end_a_select_that_gives_more), TEST_ENTRY(queries_are_copied_deeply))
+          TEST_ENTRY(limits_end_a_select_that_gives_more),
+          TEST_ENTRY(refused_memory_is_an_error_and_nothing_else),
+          TEST_ENTRY(queries_are_copied_deeply))
