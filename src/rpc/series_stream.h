@@ -15,7 +15,8 @@ struct series_stream_config {
 };
 
 /* Takes the set and attaches a stream to the call that sends it. A step gives one batch of the set;
- * when the set is not ready it waits for its wake, holding no thread. Warnings of the context are
- * sent as they come. */
+ * when the set is not ready it waits for its wake, holding no thread. After the first frame, series
+ * are held back until a frame of batch_size is full; warnings of the context are sent as they come,
+ * after what is held. */
 void series_stream_attach(struct grpc_call *call, struct series_set *set,
                           const struct series_stream_config *config);
