@@ -26,16 +26,18 @@ static struct error *leave_histograms(const struct arithmetic_stage *stage,
     const struct plan_node *node = stage->base.node;
     struct histogram **histograms = step_batch_histograms(batch, row);
     uint64_t *present = step_batch_present(batch, row);
+    bool left = stage->vector_is_left, any = false;
     for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
         if (!step_bit_get(present, step) || !histograms[step])
             continue;
-        if (binary_pair(node->binary.op, stage->vector_is_left, !stage->vector_is_left) ==
-            PAIR_UNSUPPORTED)
-            return binary_unsupported(node);
-        binary_note_incompatible(stage->base.execution, node, stage->vector_is_left,
-                                 !stage->vector_is_left);
         step_bit_clear(present, step);
+        any = true;
     }
+    if (!any)
+        return NULL;
+    if (binary_pair(node->binary.op, left, !left) == PAIR_UNSUPPORTED)
+        return binary_unsupported(node);
+    binary_note_incompatible(stage->base.execution, node, left, !left);
     step_batch_trim_row(batch, row);
     return NULL;
 }

@@ -57,6 +57,7 @@ struct join {
     uint64_t *bits, *kept;
     double *scratch;
     bool is_held, many_ended;
+    bool noted[2][2];    /* hints given, by left and right being a histogram */
     bool is_failing;     /* there will be an error at the end */
     size_t unmatched_at; /* of the held rows that fill_many completes */
     bool streams, is_peeked;

@@ -61,6 +61,13 @@ static void compute_floats(struct join *join, const struct common *common, struc
     place(join, common, join->scratch, batch, row);
 }
 
+static void note_incompatible(struct join *join, bool left, bool right)
+{
+    if (!join->noted[left][right])
+        binary_note_incompatible(join->execution, join->node, left, right);
+    join->noted[left][right] = true;
+}
+
 /* One step with a histogram on a side or both. */
 static struct error *compute_histogram(struct join *join, struct histogram *left,
                                        struct histogram *right, size_t step,
@@ -81,7 +88,7 @@ static struct error *compute_histogram(struct join *join, struct histogram *left
         return NULL;
     }
     default:
-        binary_note_incompatible(join->execution, join->node, left != NULL, right != NULL);
+        note_incompatible(join, left != NULL, right != NULL);
         return NULL;
     }
 }
@@ -129,7 +136,7 @@ struct error *join_compute(struct join *join, const struct join_side *many,
     }
     for (size_t step = common.first; step < common.last; step++) {
         if (step_bit_get(join->bits, step))
-            binary_note_incompatible(join->execution, join->node, false, false);
+            note_incompatible(join, false, false);
     }
     return NULL;
 }

@@ -186,14 +186,14 @@ static struct error *pick_row(struct pick *pick, struct pick_group *group,
     const double *values = step_batch_values(batch, row);
     const uint64_t *present = step_batch_present(batch, row);
     struct histogram **histograms = step_batch_histograms(batch, row);
-    bool takes_histograms = pick->node->aggregate.op == AGGREGATE_LIMITK;
+    bool takes_histograms = pick->node->aggregate.op == AGGREGATE_LIMITK, ignored = false;
     for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
         if (!step_bit_get(present, step))
             continue;
         struct picked item = {values[step], histograms ? histograms[step] : NULL,
                               (uint32_t)pick->rows.len};
         if (item.histogram && !takes_histograms) {
-            note_ignored(pick);
+            ignored = true;
             continue;
         }
         bool is_picked;
@@ -202,6 +202,8 @@ static struct error *pick_row(struct pick *pick, struct pick_group *group,
             return err;
         *picked |= is_picked;
     }
+    if (ignored)
+        note_ignored(pick);
     return NULL;
 }
 

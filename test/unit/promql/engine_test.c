@@ -236,18 +236,18 @@ static const struct store_ops many_store_ops = {.select = many_select};
 /* Memory is that of the result and of what is in flight, not of what is selected. */
 TEST(engine_answers_or_refuses_200000_series_under_a_budget)
 {
-    enum { BUDGET = 8 << 20 };
+    enum { BUDGET = 8 << 20, SAMPLES = 12 };
     struct many_store store = {
         .base.ops = &many_store_ops, .arena = arena_create(NULL), .count = 200000};
     struct chunk_encoder encoder;
     chunk_encoder_init(&encoder, store.arena);
-    for (int at = 0; at < STEPS; at++)
+    for (int at = 0; at < SAMPLES; at++)
         chunk_encoder_float(&encoder, (int64_t)at * STEP_MS, at);
     CHECK_OK(chunk_encoder_finish(&encoder, &store.chunks));
     static const char *const answered[] = {"sum by (job) (requests_total)",
                                            "count(rate(requests_total[1m]))",
                                            "topk(3, requests_total)"};
-    struct engine_query query = {.end_ms = STEPS * STEP_MS, .step_ms = 20 * STEP_MS};
+    struct engine_query query = {.end_ms = SAMPLES * STEP_MS, .step_ms = STEP_MS};
     for (size_t i = 0; i <= countof(answered); i++) {
         struct run run = run_begin(&(struct engine_config){0}, BUDGET);
         query.text = str_from(i < countof(answered) ? answered[i] : "requests_total");
