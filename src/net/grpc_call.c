@@ -146,8 +146,10 @@ struct str grpc_call_metadata(struct grpc_call *call, struct str name)
 void grpc_call_set_code(struct grpc_call *call, enum grpc_code code)
 {
     mutex_lock(&call->lock);
-    call->code = code;
-    call->code_set = true;
+    if (!call->finished) {
+        call->code = code;
+        call->code_set = true;
+    }
     mutex_unlock(&call->lock);
 }
 
@@ -470,6 +472,15 @@ void grpc_call_wake(struct grpc_call *call)
     kick(call);
 }
 
+/* Ends the call for what is wrong with its messages, whatever codes the method gives its own
+ * errors. Takes err. */
+static void fail_frame(struct grpc_call *call, struct error *err)
+{
+    grpc_call_set_code(call,
+                       error_kind(err) == ERROR_LIMIT ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL);
+    call_finish(call, err);
+}
+
 /* Undoes the compression of the message in call->request. */
 static struct error *expand_request(struct grpc_call *call)
 {
@@ -499,8 +510,11 @@ static void run_handler(struct grpc_call *call)
     const struct grpc_method *method = &call->method->method;
     take_request(call);
     struct error *err = expand_request(call);
-    if (!err)
-        err = method->handler(method->self, call, call->request->bytes);
+    if (err) {
+        fail_frame(call, err);
+        return;
+    }
+    err = method->handler(method->self, call, call->request->bytes);
     if (!err)
         err = buf_status(&call->response);
     if (!err && method->kind != GRPC_SERVER_STREAM)
@@ -666,7 +680,7 @@ void grpc_call_data(struct grpc_call *call, struct bytes data)
     }
     http2_stream_consume(call->http2, len);
     if (err)
-        call_finish(call, err);
+        fail_frame(call, err);
 }
 
 void grpc_call_half_closed(struct grpc_call *call)
@@ -676,9 +690,9 @@ void grpc_call_half_closed(struct grpc_call *call)
     bool empty = !call->first_in;
     mutex_unlock(&call->lock);
     if (!grpc_deframer_is_between(&call->deframer))
-        call_finish(call, error_create(ERROR_INTERNAL, "unexpected EOF"));
+        fail_frame(call, error_create(ERROR_INTERNAL, "unexpected EOF"));
     else if (empty && !is_exchange(call))
-        call_finish(call, error_create(ERROR_INTERNAL, "a call without a request message"));
+        fail_frame(call, error_create(ERROR_INTERNAL, "a call without a request message"));
     else
         start(call);
 }

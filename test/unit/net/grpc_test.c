@@ -8,14 +8,19 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "codec/pb.h"
+#include "net/connection.h"
 #include "net/grpc_client.h"
 #include "net/grpc_server.h"
+#include "net/grpc_wire.h"
+#include "net/http2.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
 #include "runtime/fault.h"
 #include "runtime/metrics.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
+#include "unit/net/loop_call.h"
+#include "unit/net/raw_http2.h"
 
 static struct event_loops *loops;
 static struct pool *pool;
@@ -662,6 +667,232 @@ TEST(no_refused_charge_does_harm)
     budget_free(budget);
 }
 
+/* --- peers that write their own frames --- */
+
+/* A POST with the headers of a gRPC call. */
+static void put_call(struct buf *out, uint32_t stream, const char *path)
+{
+    static const char type[] = "\x00\x0c"
+                               "content-type\x10"
+                               "application/grpc";
+    struct buf block = {0};
+    buf_append(&block,
+               "\x83\x86\x01\x01"
+               "a\x04",
+               6);
+    buf_append_byte(&block, (uint8_t)strlen(path));
+    buf_append_cstr(&block, path);
+    buf_append(&block, type, sizeof(type) - 1);
+    put_frame(out, 1, 4, stream, block.data, block.len);
+    buf_deinit(&block);
+}
+
+static void put_message(struct buf *out, uint32_t stream, const char *text, bool end)
+{
+    struct buf frame = {0};
+    grpc_frame_append(&frame, str_bytes(str_from(text)), GRPC_IDENTITY);
+    put_frame(out, 0, end, stream, frame.data, frame.len);
+    buf_deinit(&frame);
+}
+
+TEST(a_zero_window_gets_no_step_and_holds_nothing)
+{
+    struct buf out = {0}, in = {0};
+    buf_append_cstr(&out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    put_frame(&out, 4, 0, 0, "\0\4\0\0\0\0", 6); /* no window at all */
+    put_call(&out, 1, "/t.T/Flow");
+    put_message(&out, 1, "3 70000", true);
+    int before = atomic_load(&steps_run);
+    int fd = raw_connect(grpc_server_address(server));
+    CHECK(!raw_talk(fd, &out, false, 100, &in));
+    CHECK_EQ(atomic_load(&streams_alive), 1);
+    CHECK_EQ(atomic_load(&steps_run), before);
+    buf_clear(&out);
+    put_frame(&out, 8, 0, 1, "\0\0\x10\0", 4); /* 4096 bytes */
+    CHECK(!raw_talk(fd, &out, false, 100, &in));
+    CHECK_EQ(raw_last_frame(&in, 0).len, 4096);
+    CHECK_EQ(atomic_load(&steps_run), before + 1);
+    close(fd);
+    await_zero(&streams_alive);
+    buf_deinit(&out);
+    buf_deinit(&in);
+}
+
+TEST(a_client_that_pings_too_often_is_sent_away)
+{
+    struct buf out = {0};
+    put_preface(&out);
+    for (int i = 0; i < 4; i++)
+        put_frame(&out, 6, 0, 0, "12345678", 8);
+    uint32_t code = 0;
+    CHECK(raw_exchange(grpc_server_address(server), &out, false, &code));
+    CHECK_EQ(code, 11); /* ENHANCE_YOUR_CALM */
+    buf_deinit(&out);
+}
+
+TEST(thousands_of_calls_reset_at_once_do_no_harm)
+{
+    struct buf out = {0};
+    put_preface(&out);
+    for (uint32_t i = 0; i < 20000; i++) {
+        put_call(&out, 1 + 2 * i, "/t.T/Silent");
+        put_message(&out, 1 + 2 * i, "", true);
+        put_frame(&out, 3, 0, 1 + 2 * i, "\0\0\0\x08", 4);
+    }
+    uint32_t code = 0;
+    CHECK(raw_exchange(grpc_server_address(server), &out, false, &code));
+    await_zero(&streams_alive);
+    buf_deinit(&out);
+    struct buf response = {0}; /* others are served all the same */
+    CHECK_OK(call_unary(channel, "/t.T/Echo", STR("x"), 10000, 10, &response));
+    buf_deinit(&response);
+}
+
+/* A call over HTTP/2 whose body is whatever the test says. */
+struct raw_call {
+    struct event_loop *loop;
+    struct connection *connection;
+    struct http2_session *session;
+    const char *path;
+    struct bytes body;
+    struct mutex lock;
+    pthread_cond_t cond;
+    bool closed;
+    struct buf status; /* "code text" */
+};
+
+static void raw_headers(void *self, struct http2_stream *stream UNUSED,
+                        const struct http2_field *fields, size_t count, bool trailers UNUSED,
+                        bool end UNUSED)
+{
+    struct raw_call *call = self;
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(fields[i].name, STR("grpc-status")))
+            buf_printf(&call->status, "%.*s ", STR_ARG(fields[i].value));
+        if (str_equal(fields[i].name, STR("grpc-message")))
+            grpc_message_text_decode(&call->status, fields[i].value);
+    }
+}
+
+static void raw_data(void *self UNUSED, struct http2_stream *stream, struct bytes data)
+{
+    http2_stream_consume(stream, data.len);
+}
+
+static void raw_nothing(void *self UNUSED, struct http2_stream *stream UNUSED)
+{
+}
+
+static void raw_closed(void *self, struct http2_stream *stream UNUSED, uint32_t code UNUSED)
+{
+    struct raw_call *call = self;
+    mutex_lock(&call->lock);
+    call->closed = true;
+    pthread_cond_broadcast(&call->cond);
+    mutex_unlock(&call->lock);
+}
+
+static void raw_over(void *self UNUSED, struct error *err)
+{
+    error_free(err);
+}
+
+static const struct http2_handler raw_handler = {.headers = raw_headers,
+                                                 .data = raw_data,
+                                                 .end = raw_nothing,
+                                                 .room = raw_nothing,
+                                                 .closed = raw_closed,
+                                                 .over = raw_over};
+
+static void raw_connected(void *self)
+{
+    struct raw_call *call = self;
+    const struct http2_field head[] = {{STR(":method"), STR("POST")},
+                                       {STR(":scheme"), STR("http")},
+                                       {STR(":path"), str_from(call->path)},
+                                       {STR(":authority"), STR("a")},
+                                       {STR("content-type"), STR("application/grpc")}};
+    call->session = http2_session_create(call->connection, false, 0, &raw_handler, call);
+    struct http2_stream *stream = http2_session_request(call->session, head, countof(head), NULL);
+    http2_stream_send(stream, call->body.data, call->body.len, NULL, NULL);
+    http2_stream_end(stream, NULL, 0);
+}
+
+static const struct connection_handler raw_connecting = {.connected = raw_connected};
+
+static void raw_start(void *arg)
+{
+    struct raw_call *call = arg;
+    struct address address = raw_address(grpc_server_address(server));
+    CHECK_OK(
+        connection_connect(call->loop, &address, 5000, &raw_connecting, call, &call->connection));
+}
+
+static void raw_stop(void *arg)
+{
+    http2_session_free(((struct raw_call *)arg)->session);
+}
+
+static void raw_call_run(struct raw_call *call)
+{
+    call->loop = event_loops_pick(loops);
+    mutex_init(&call->lock);
+    pthread_cond_init(&call->cond, NULL);
+    loop_call(call->loop, raw_start, call);
+    mutex_lock(&call->lock);
+    while (!call->closed)
+        mutex_wait(&call->lock, &call->cond);
+    mutex_unlock(&call->lock);
+    loop_call(call->loop, raw_stop, call);
+    pthread_cond_destroy(&call->cond);
+    mutex_deinit(&call->lock);
+}
+
+static const struct {
+    const char *name, *path, *body;
+    size_t len;
+    const char *want; /* status and text begin so */
+} broken_requests[] = {
+    {"cut off inside a message", "/t.T/Echo",
+     "\0\0\0\0\x09"
+     "abc",
+     8, "13 unexpected EOF"},
+    {"cut off inside a prefix", "/t.T/Echo", "\0\0", 2, "13 unexpected EOF"},
+    {"no message", "/t.T/Echo", "", 0, "13 a call without a request message"},
+    {"two messages", "/t.T/Echo", "\0\0\0\0\0\0\0\0\0\0", 10, "8 too many messages"},
+    {"unknown flag", "/t.T/Echo", "\7\0\0\0\0", 5, "13 grpc: received unexpected payload format 7"},
+    {"compressed without an encoding", "/t.T/Echo", "\1\0\0\0\1x", 6,
+     "13 grpc: compressed flag set with identity or empty encoding"},
+    {"far too long", "/t.T/Echo", "\0\xff\xff\xff\xff", 5,
+     "8 grpc: received message larger than max (4294967295 vs. 1048576)"},
+    {"no such method", "/t.T/X", "", 0, "12 unknown method X for service t.T"},
+    {"no method", "/x", "", 0, "12 malformed method name: \"/x\""},
+    {"well", "/t.T/Echo", "\0\0\0\0\1x", 6, "0 "},
+};
+
+TEST(broken_requests_get_a_clear_status)
+{
+    for_each_case(c, broken_requests) {
+        struct raw_call call = {.path = c->path, .body = {(const uint8_t *)c->body, c->len}};
+        raw_call_run(&call);
+        if (!str_starts_with(buf_str(&call.status), str_from(c->want)))
+            fail_msg("%s: \"%.*s\", not \"%s\"", c->name, STR_ARG(buf_str(&call.status)), c->want);
+        buf_deinit(&call.status);
+    }
+}
+
+TEST(a_half_closed_connection_ends_its_calls)
+{
+    struct buf out = {0};
+    put_preface(&out);
+    put_call(&out, 1, "/t.T/Silent");
+    put_message(&out, 1, "", true);
+    uint32_t code = 0;
+    CHECK(raw_exchange(grpc_server_address(server), &out, true, &code));
+    await_zero(&streams_alive);
+    buf_deinit(&out);
+}
+
 /* One call of each kind over a connection of its own. */
 static struct error *call_everything(void)
 {
@@ -718,5 +949,9 @@ TEST_MAIN_WITH(
     TEST_ENTRY(an_unreachable_peer_is_named_as_in_go),
     TEST_ENTRY(a_stopped_server_finishes_what_runs), TEST_ENTRY(an_idle_server_stops_at_once),
     TEST_ENTRY(old_connections_are_replaced_without_a_failed_call), TEST_ENTRY(health_is_told),
-    TEST_ENTRY(calls_are_counted), TEST_ENTRY(no_refused_charge_does_harm),
+    TEST_ENTRY(calls_are_counted), TEST_ENTRY(a_zero_window_gets_no_step_and_holds_nothing),
+    TEST_ENTRY(a_client_that_pings_too_often_is_sent_away),
+    TEST_ENTRY(thousands_of_calls_reset_at_once_do_no_harm),
+    TEST_ENTRY(broken_requests_get_a_clear_status),
+    TEST_ENTRY(a_half_closed_connection_ends_its_calls), TEST_ENTRY(no_refused_charge_does_harm),
     TEST_ENTRY(no_failed_operation_on_a_socket_does_harm))

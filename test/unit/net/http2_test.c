@@ -13,6 +13,7 @@
 #include "net/http2.h"
 #include "net/listener.h"
 #include "unit/net/loop_call.h"
+#include "unit/net/raw_http2.h"
 
 /* --- the server: "/echo" sends back what came; "/flow" sends for ever; others answer 404 --- */
 
@@ -301,16 +302,6 @@ static void client_broken(void *self, struct error *err)
 static const struct connection_handler client_connecting = {.connected = client_connected,
                                                             .broken = client_broken};
 
-static struct address listening_at(struct str text)
-{
-    struct address address = {0};
-    struct str host, port_text;
-    uint16_t port;
-    CHECK_OK(address_split(text, &host, &port_text));
-    CHECK(address_port(port_text, &port) && address_from_literal(host, port, &address));
-    return address;
-}
-
 static void client_connect(void *arg)
 {
     struct client *client = arg;
@@ -321,7 +312,7 @@ static void client_connect(void *arg)
 static void client_init(struct client *client)
 {
     *client = (struct client){.loop = event_loops_pick(loops),
-                              .address = listening_at(listener_address(listener)),
+                              .address = raw_address(listener_address(listener)),
                               .lock = MUTEX_INIT,
                               .cond = PTHREAD_COND_INITIALIZER};
     loop_call(client->loop, client_connect, client);
@@ -489,92 +480,6 @@ TEST(connecting_to_nobody_says_so)
 
 /* --- a peer that writes its own frames --- */
 
-static int raw_connect(void)
-{
-    struct address address = listening_at(listener_address(listener));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK_EQ(connect(fd, &address.any, address.len), 0);
-    struct timeval timeout = {10, 0};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-    return fd;
-}
-
-static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream,
-                      const void *payload, size_t len)
-{
-    uint8_t head[9] = {(uint8_t)(len >> 16),
-                       (uint8_t)(len >> 8),
-                       (uint8_t)len,
-                       type,
-                       flags,
-                       (uint8_t)(stream >> 24),
-                       (uint8_t)(stream >> 16),
-                       (uint8_t)(stream >> 8),
-                       (uint8_t)stream};
-    buf_append(out, head, sizeof(head));
-    buf_append(out, payload, len);
-}
-
-static void put_preface(struct buf *out)
-{
-    buf_append_cstr(out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    put_frame(out, 4, 0, 0, NULL, 0);
-}
-
-/* :method POST, :scheme http, :authority a, :path p, all literal without indexing */
-static void put_request(struct buf *out, uint32_t stream, const char *path, bool end)
-{
-    struct buf block = {0};
-    buf_append(&block,
-               "\x83\x86\x01\x01"
-               "a\x04",
-               6);
-    buf_append_byte(&block, (uint8_t)strlen(path));
-    buf_append_cstr(&block, path);
-    put_frame(out, 1, end ? 5 : 4, stream, block.data, block.len);
-    buf_deinit(&block);
-}
-
-/* Sends it all unless the peer closes before; true when the peer closed in the end, within 10 s.
- * The last GOAWAY's code goes to *code. */
-static bool raw_exchange(const struct buf *out, bool half_close, uint32_t *code)
-{
-    int fd = raw_connect();
-    size_t at = 0;
-    struct buf in = {0};
-    bool closed = false;
-    while (!closed) {
-        struct pollfd ready = {fd, POLLIN | (at < out->len ? POLLOUT : 0), 0};
-        if (poll(&ready, 1, 10000) <= 0)
-            break;
-        if (ready.revents & POLLOUT) {
-            ssize_t got = send(fd, out->data + at, out->len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
-            at = got > 0 ? at + (size_t)got : out->len;
-            if (at == out->len && half_close)
-                shutdown(fd, SHUT_WR);
-        }
-        if (ready.revents & (POLLIN | POLLHUP | POLLERR)) {
-            char part[4096];
-            ssize_t got = recv(fd, part, sizeof(part), MSG_DONTWAIT);
-            closed = got == 0 || (got < 0 && errno != EAGAIN);
-            if (got > 0)
-                buf_append(&in, part, (size_t)got);
-        }
-    }
-    for (size_t i = 0; i + 9 <= in.len;) {
-        const uint8_t *frame = (const uint8_t *)in.data + i;
-        size_t len = (size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2];
-        if (frame[3] == 7 && len >= 8 && i + 17 <= in.len)
-            *code = (uint32_t)frame[13] << 24 | (uint32_t)frame[14] << 16 |
-                    (uint32_t)frame[15] << 8 | frame[16];
-        i += 9 + len;
-    }
-    buf_deinit(&in);
-    close(fd);
-    return closed;
-}
-
 static void make_rapid_resets(struct buf *out)
 {
     for (uint32_t i = 0; i < 50000; i++) {
@@ -667,7 +572,7 @@ TEST(hostile_peers_are_dropped)
         put_preface(&out);
         c->make(&out);
         uint32_t code = UINT32_MAX;
-        CHECK(raw_exchange(&out, c->leaves, &code));
+        CHECK(raw_exchange(listener_address(listener), &out, c->leaves, &code));
         if (c->code != UINT32_MAX)
             CHECK_EQ(code, c->code);
         buf_deinit(&out);
@@ -680,7 +585,7 @@ TEST(a_bad_preface_is_dropped)
     struct buf out = {0};
     buf_append_cstr(&out, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     uint32_t code = 0;
-    CHECK(raw_exchange(&out, false, &code));
+    CHECK(raw_exchange(listener_address(listener), &out, false, &code));
     buf_deinit(&out);
 }
 
