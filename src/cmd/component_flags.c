@@ -8,9 +8,9 @@
 
 #define COMMON struct common_flags
 
-const struct flag common_flags[] = {
-    FLAG_ENUM(COMMON, log_level, "log.level", "debug|info|warn|error", "info",
-              "Least level that is logged: debug, info, warn or error."),
+const struct flag program_flags[] = {
+    FLAG_ENUM(COMMON, log_level, "log.level", "error|warn|info|debug", "info",
+              "Least level that is logged: error, warn, info or debug."),
     FLAG_ENUM(COMMON, log_format, "log.format", "logfmt|json|journald", "logfmt",
               "Form of log lines: logfmt or json; journald is not supported yet."),
     FLAG_CONTENT(COMMON, tracing, "tracing.config", "Tracing configuration (YAML).", .later = true),
@@ -19,6 +19,12 @@ const struct flag common_flags[] = {
               "container has."),
     FLAG_FLOAT(COMMON, memory_ratio, "auto-gomemlimit.ratio", "0.9",
                "The share for --enable-auto-gomemlimit, above 0 and at most 1."),
+    FLAG_STRING(COMMON, debug_name, "debug.name", "", "Name put on every log line.",
+                .hidden = true),
+    FLAG_END,
+};
+
+const struct flag server_flags[] = {
     FLAG_STRING(COMMON, http_address, "http-address", "0.0.0.0:10902",
                 "Listen host:port of the HTTP server."),
     FLAG_DURATION(COMMON, http_grace_ms, "http-grace-period", "2m",
@@ -45,8 +51,6 @@ const struct flag common_flags[] = {
                      "How long running gRPC calls may take to finish after an interrupt."),
     FLAG_CONTENT(COMMON, request_logging, "request.logging-config",
                  "Request logging configuration (YAML).", .later = true),
-    FLAG_STRING(COMMON, debug_name, "debug.name", "", "Name put on every log line.",
-                .hidden = true),
     FLAG_END,
 };
 
@@ -61,7 +65,7 @@ struct error *component_config_from_flags(const struct common_flags *flags,
         return error_create(ERROR_INVALID, "failed to create logger: journald log format requested "
                                            "but systemd journal is not available");
     *out = (struct component_config){
-        .log_level = flags->log_level,
+        .log_level = LOG_ERROR - flags->log_level,
         .log_format = flags->log_format,
         .debug_name = flags->debug_name,
         .http_address = flags->http_address,
@@ -75,30 +79,77 @@ struct error *component_config_from_flags(const struct common_flags *flags,
     return NULL;
 }
 
+/* Flags that are questions, for help only. */
+static const struct flag question_flags[] = {
+    {.type = FLAG_TYPE_BOOL,
+     .name = "help",
+     .standard = "false",
+     .help = "Show this help (also --help-long, --help-docs).",
+     .letter = 'h'},
+    {.type = FLAG_TYPE_BOOL, .name = "version", .standard = "false", .help = "Show the version."},
+    FLAG_END,
+};
+
+enum { GROUPS_MAX = 8 };
+
+/* The questions before the groups. */
+static size_t all_groups(const struct flag_group *groups, size_t count, struct flag_group *all)
+{
+    all[0] = (struct flag_group){question_flags, NULL, .program = true};
+    for (size_t i = 0; i < count && i + 1 < GROUPS_MAX; i++)
+        all[i + 1] = groups[i];
+    return size_min(count + 1, GROUPS_MAX);
+}
+
+static void write_all(FILE *file, struct buf *text)
+{
+    fwrite(text->data, 1, text->len, file);
+    buf_deinit(text);
+}
+
 static void print_help(const char *name, const char *summary, const struct flag_group *groups,
                        size_t count)
 {
     struct buf out = {0};
-    static const struct flag own[] = {
-        {.type = FLAG_TYPE_BOOL,
-         .name = "help",
-         .standard = "false",
-         .help = "Show this help (also --help-long).",
-         .letter = 'h'},
-        {.type = FLAG_TYPE_BOOL,
-         .name = "version",
-         .standard = "false",
-         .help = "Show the version."},
-        FLAG_END,
-    };
-    struct flag_group all[4] = {{own, NULL}};
-    for (size_t i = 0; i < count && i + 1 < countof(all); i++)
-        all[i + 1] = groups[i];
+    struct flag_group all[GROUPS_MAX];
     buf_printf(&out, "usage: titan %s [<flags>]\n\n%s\n\n\nFlags:\n", name, summary);
-    flags_print_help(all, count + 1, &out);
+    flags_print_help(all, all_groups(groups, count, all), &out);
     buf_append_byte(&out, '\n');
-    fwrite(out.data, 1, out.len, stderr);
-    buf_deinit(&out);
+    write_all(stderr, &out);
+}
+
+static void print_docs(const char *name, const char *summary, const struct flag_group *groups,
+                       size_t count)
+{
+    struct buf out = {0};
+    struct flag_group all[GROUPS_MAX];
+    buf_printf(
+        &out,
+        "# titan %s\n\n%s\n\nWritten by `scripts/docs` from the tables of flags; hidden flags "
+        "are left out.\n\n",
+        name, summary);
+    flags_print_docs(all, all_groups(groups, count, all), &out);
+    write_all(stdout, &out);
+}
+
+void program_print_help(const char *commands)
+{
+    struct buf out = {0};
+    struct flag_group all[GROUPS_MAX];
+    const struct flag_group program = {program_flags, NULL, .program = true};
+    buf_append_cstr(&out, "usage: titan [<flags>] <command> [<args> ...]\n\n"
+                          "Highly available Prometheus with long-term storage.\n\n\nFlags:\n");
+    flags_print_help(all, all_groups(&program, 1, all), &out);
+    buf_printf(&out, "\nCommands:\n%s\n", commands);
+    write_all(stderr, &out);
+}
+
+struct error *program_find_command(int argc, char *const *argv, int *at)
+{
+    struct flag_group all[GROUPS_MAX];
+    const struct flag_group program = {program_flags, NULL, .program = true};
+    size_t count = all_groups(&program, 1, all);
+    return flags_find_command(all, count, argc, argv, at);
 }
 
 static void print_bad_value(const char *name, const char *summary, const struct flag_group *groups,
@@ -131,6 +182,8 @@ bool component_parse_flags(const char *name, const char *summary, const struct f
     }
     if (outcome == FLAGS_HELP)
         print_help(name, summary, groups, count);
+    else if (outcome == FLAGS_DOCS)
+        print_docs(name, summary, groups, count);
     else if (outcome == FLAGS_VERSION)
         version_print();
     if (outcome != FLAGS_RUN)

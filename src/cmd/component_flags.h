@@ -5,7 +5,8 @@
 #include "runtime/flags.h"
 
 struct common_flags {
-    int log_level, log_format;
+    int log_level; /* from LOG_ERROR down */
+    int log_format;
     struct flag_content tracing;
     bool limit_memory; /* --enable-auto-gomemlimit: memory_ratio of what there is becomes the
                           process's budget */
@@ -21,7 +22,14 @@ struct common_flags {
     struct str debug_name;
 };
 
-extern const struct flag common_flags[];
+extern const struct flag program_flags[]; /* may stand before the command */
+extern const struct flag server_flags[];
+/* The first two groups of every component. */
+#define COMMON_FLAG_GROUPS(common)                                                                 \
+    {program_flags, (common), .program = true},                                                    \
+    {                                                                                              \
+        server_flags, (common)                                                                     \
+    }
 
 /* Fills what the common flags decide; ERROR_INVALID for values that cannot be. */
 MUST_CHECK struct error *component_config_from_flags(const struct common_flags *flags,
@@ -33,3 +41,9 @@ MUST_CHECK struct error *component_config_from_flags(const struct common_flags *
 bool component_parse_flags(const char *name, const char *summary, const struct flag_group *groups,
                            size_t count, int argc, char *const *argv, struct flags **flags,
                            int *exit_code);
+
+/* The same for the program itself. `commands` is the list that closes its help. */
+void program_print_help(const char *commands);
+/* Where the command stands in argv, behind flags of the program and their values; 0: there is none.
+ */
+MUST_CHECK struct error *program_find_command(int argc, char *const *argv, int *at);

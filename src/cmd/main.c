@@ -2,7 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/compiler.h"
+#include "base/arena.h"
+#include "cmd/component_flags.h"
 #include "cmd/query.h"
 #include "cmd/sidecar.h"
 #include "cmd/version.h"
@@ -12,59 +13,94 @@ static const struct command {
     const char *name, *summary;
     int (*run)(int argc, char **argv); /* argv[0] is the name */
 } commands[] = {
-    {"sidecar", "Serves the recent data of one Prometheus through the Store API.", sidecar_main},
-    {"query", "Answers PromQL over Store APIs.", query_main},
+    {"sidecar", SIDECAR_SUMMARY, sidecar_main},
+    {"query", QUERY_SUMMARY, query_main},
 };
 
-static void print_usage(void)
+static const struct command *find_command(const char *name)
 {
-    fprintf(stderr, "usage: titan [<flags>] <command> [<args> ...]\n\n"
-                    "Highly available Prometheus with long-term storage.\n\n\n"
-                    "Flags:\n"
-                    "  -h, --[no-]help     Show this help.\n"
-                    "      --[no-]version  Show the version.\n\n"
-                    "Commands:\n");
     for (size_t i = 0; i < countof(commands); i++)
-        fprintf(stderr, "%s [<flags>]\n    %s\n\n", commands[i].name, commands[i].summary);
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
 }
 
-/* Flags of the whole program may stand before the command: they belong to its table, so they are
- * moved behind it. */
-static int find_command(int argc, char **argv)
+static int print_program_help(void)
 {
-    for (int i = 1; i < argc; i++)
-        if (argv[i][0] != '-')
-            return i;
+    struct buf list = {0};
+    buf_append_cstr(&list, "help [<command>...]\n    Show help.\n\n");
+    for (size_t i = 0; i < countof(commands); i++)
+        buf_printf(&list, "%s [<flags>]\n    %s\n\n", commands[i].name, commands[i].summary);
+    buf_append_byte(&list, '\0');
+    program_print_help(list.data);
+    buf_deinit(&list);
     return 0;
 }
 
-static int run_command(const struct command *command, int argc, char **argv, int at)
+static int refuse(struct error *err)
 {
-    for (; at > 1; at--)
+    fprintf(stderr, "titan: error: %.*s\n", STR_ARG(error_text(err)));
+    error_free(err);
+    return 1;
+}
+
+static int unknown_command(const char *name)
+{
+    return refuse(error_create(ERROR_NOT_FOUND, "expected command but got \"%s\"", name));
+}
+
+/* `titan help`, `titan help sidecar`. */
+static int run_help(int argc, char **argv)
+{
+    static char help[] = "--help";
+    char *question[] = {argv[0], help, NULL};
+    if (argc < 2)
+        return print_program_help();
+    const struct command *command = find_command(argv[1]);
+    return command ? command->run(2, question) : unknown_command(argv[1]);
+}
+
+/* Without a command: what is asked of the program itself. */
+static int run_nothing(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--version") == 0) {
+            version_print();
+            return 0;
+        }
+    return print_program_help();
+}
+
+static int run(int argc, char **argv)
+{
+    int at;
+    struct error *err = program_find_command(argc, argv, &at);
+    if (err)
+        return refuse(err);
+    if (at == 0)
+        return run_nothing(argc, argv);
+    char *name = argv[at];
+    if (strcmp(name, "help") == 0)
+        return run_help(argc - at, argv + at);
+    const struct command *command = find_command(name);
+    if (!command)
+        return unknown_command(name);
+    for (; at > 1; at--) /* flags before the command belong to its tables, too */
         argv[at] = argv[at - 1];
-    argv[1] = (char *)(uintptr_t)command->name;
+    argv[1] = name;
     return command->run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)
 {
-    int at = find_command(argc, argv);
-    mallopt(
-        M_ARENA_MAX,
-        2); /* arenas of malloc keep what threads have freed; big memory comes from the page pool */
+    /* Arenas of malloc keep what threads have freed; big memory comes from the page pool. */
+    mallopt(M_ARENA_MAX, 2);
     fault_init_from_environment();
-    for (int i = 1; i < argc && at == 0; i++)
-        if (strcmp(argv[i], "--version") == 0) {
-            version_print();
-            return 0;
-        }
-    if (at == 0 || strcmp(argv[at], "help") == 0) {
-        print_usage();
-        return 0;
-    }
-    for (size_t i = 0; i < countof(commands); i++)
-        if (strcmp(argv[at], commands[i].name) == 0)
-            return run_command(&commands[i], argc, argv, at);
-    fprintf(stderr, "titan: error: expected command but got \"%s\"\n", argv[at]);
-    return 1;
+    struct arena *arena = arena_create(NULL);
+    int words = 0;
+    char **list = NULL;
+    struct error *err = flags_open_files(argc, argv, arena, &words, &list);
+    int code = err ? refuse(err) : run(words, list);
+    arena_unref(arena);
+    return code;
 }

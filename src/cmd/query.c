@@ -98,7 +98,7 @@ static const struct flag query_flags[] = {
               "Where queries are evaluated.", .later = true),
     FLAG_INT(QUERY, max_concurrent, "query.max-concurrent", "20",
              "Queries that are evaluated at once."),
-    FLAG_GO_DURATION(QUERY, lookback_ms, "query.lookback-delta", "0s",
+    FLAG_GO_DURATION(QUERY, lookback_ms, "query.lookback-delta", "",
                      "How far an instant selector looks back; 5m if unset."),
     FLAG_INT(
         QUERY, max_concurrent_select, "query.max-concurrent-select", "4",
@@ -480,11 +480,11 @@ int query_main(int argc, char **argv)
     struct common_flags common;
     struct query_config config;
     struct component_config component;
-    const struct flag_group groups[] = {{common_flags, &common}, {query_flags, &config}};
+    const struct flag_group groups[] = {COMMON_FLAG_GROUPS(&common), {query_flags, &config}};
     struct flags *flags;
     int exit_code;
-    if (!component_parse_flags("query", "Answers PromQL over Store APIs.", groups, countof(groups),
-                               argc, argv, &flags, &exit_code))
+    if (!component_parse_flags("query", QUERY_SUMMARY, groups, countof(groups), argc, argv, &flags,
+                               &exit_code))
         return exit_code;
     struct error *err = component_config_from_flags(&common, &component);
     if (!err && config.max_concurrent < 1)

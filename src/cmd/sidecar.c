@@ -223,12 +223,11 @@ int sidecar_main(int argc, char **argv)
     struct common_flags common;
     struct sidecar_config config;
     struct component_config component;
-    const struct flag_group groups[] = {{common_flags, &common}, {sidecar_flags, &config}};
+    const struct flag_group groups[] = {COMMON_FLAG_GROUPS(&common), {sidecar_flags, &config}};
     struct flags *flags;
     int exit_code;
-    if (!component_parse_flags("sidecar",
-                               "Serves the recent data of one Prometheus through the Store API.",
-                               groups, countof(groups), argc, argv, &flags, &exit_code))
+    if (!component_parse_flags("sidecar", SIDECAR_SUMMARY, groups, countof(groups), argc, argv,
+                               &flags, &exit_code))
         return exit_code;
     struct error *err = component_config_from_flags(&common, &component);
     exit_code = err ? component_refuse("sidecar", err) : sidecar_run(&config, &component);

@@ -4,7 +4,9 @@
 
 void version_print(void)
 {
-    printf("titan, version %s (branch: %s, revision: %s)\n  build compiler:   %s\n  platform:      "
-           "   linux/%s\n",
-           TITAN_VERSION, TITAN_BRANCH, TITAN_REVISION, TITAN_COMPILER, TITAN_ARCH);
+    fprintf(
+        stderr,
+        "titan, version %s (branch: %s, revision: %s)\n  build compiler:   %s\n  platform:      "
+        "   linux/%s\n",
+        TITAN_VERSION, TITAN_BRANCH, TITAN_REVISION, TITAN_COMPILER, TITAN_ARCH);
 }

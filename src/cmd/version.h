@@ -25,4 +25,4 @@
 #define TITAN_COMPILER "gcc " __VERSION__
 #endif
 
-void version_print(void); /* on stdout, as `titan --version` */
+void version_print(void); /* on stderr, as `titan --version`, where Thanos has it */

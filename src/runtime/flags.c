@@ -10,26 +10,13 @@
 #include "base/vec.h"
 #include "codec/float_text.h"
 #include "runtime/file.h"
+#include "runtime/flags_internal.h"
 
 enum { ARGUMENTS_MAX = 10000, ARGUMENT_FILE_MAX = 1 << 20, CONTENT_FILE_MAX = 16 << 20 };
 
-struct flag_value { /* one flag of one table */
-    const struct flag *flag;
-    void *field;
-    VEC(struct str) given; /* in order */
-    bool is_file;          /* the --x-file half of a content flag */
-    char *name;
-};
-
-struct flags {
-    struct arena *arena;
-    VEC(struct flag_value) values;
-    VEC(struct str) words; /* the command line, @FILEs opened */
-};
-
 /* -- values -- */
 
-static bool next_choice(struct str *choices, struct str *choice)
+bool flag_next_choice(struct str *choices, struct str *choice)
 {
     if (choices->len == 0)
         return false;
@@ -40,12 +27,12 @@ static bool next_choice(struct str *choices, struct str *choice)
 static struct error *choice_parse(const struct flag *flag, struct str text, int *number)
 {
     struct str choices = str_from(flag->choices), choice;
-    for (*number = 0; next_choice(&choices, &choice); ++*number)
+    for (*number = 0; flag_next_choice(&choices, &choice); ++*number)
         if (str_equal(choice, text))
             return NULL;
     struct buf list = {0};
     choices = str_from(flag->choices);
-    while (next_choice(&choices, &choice))
+    while (flag_next_choice(&choices, &choice))
         buf_printf(&list, "%s%.*s", list.len ? "," : "", STR_ARG(choice));
     struct error *err = error_create(ERROR_INVALID, "enum value must be one of %.*s, got '%.*s'",
                                      STR_ARG(buf_str(&list)), STR_ARG(text));
@@ -56,6 +43,12 @@ static struct error *choice_parse(const struct flag *flag, struct str text, int 
 static struct error *number_error(const char *function, struct str text)
 {
     return error_create(ERROR_INVALID, "strconv.%s: parsing \"%.*s\": invalid syntax", function,
+                        STR_ARG(text));
+}
+
+static struct error *range_error(const char *function, struct str text)
+{
+    return error_create(ERROR_INVALID, "strconv.%s: parsing \"%.*s\": value out of range", function,
                         STR_ARG(text));
 }
 
@@ -73,13 +66,8 @@ static struct error *time_value(struct str text, struct flag_time *out)
         return NULL;
     out->is_relative = true;
     struct error *err = duration_parse(negative ? str_slice(text, 1, text.len) : text, &out->ms);
-    if (err) {
-        error_free(err);
-        return error_create(ERROR_INVALID, "\"%.*s\" is neither a time (RFC 3339) nor a duration",
-                            STR_ARG(text));
-    }
     out->ms = negative ? -out->ms : out->ms;
-    return NULL;
+    return err;
 }
 
 static struct error *bool_value(struct str text, bool *out)
@@ -90,17 +78,63 @@ static struct error *bool_value(struct str text, bool *out)
 
 static struct error *go_duration_value(struct str text, int64_t *ms)
 {
-    struct error *err = duration_parse_go(text, ms);
-    if (!err)
-        *ms /= 1000000;
+    int64_t ns = 0;
+    struct error *err = duration_parse_go(text, &ns);
+    *ms = ns / 1000000 + (ns % 1000000 > 0);
     return err;
 }
 
-static struct error *int_value(struct str text, bool is_signed, int64_t *out)
+static struct error *int_value(struct str text, int64_t *out)
 {
-    if (str_to_int64(text, out) && (is_signed || *out >= 0))
-        return NULL;
-    return number_error(is_signed ? "ParseInt" : "ParseUint", text);
+    double value = 0;
+    enum float_parse parsed = float_parse(text, &value);
+    if (parsed == FLOAT_SYNTAX)
+        return number_error("ParseFloat", text);
+    if (!(value > -9.2e18 && value < 9.2e18)) /* also NaN */
+        return range_error("ParseFloat", text);
+    *out = (int64_t)value;
+    return NULL;
+}
+
+/* The digits of a number in its base, without a sign. */
+static bool digits_value(struct str digits, unsigned base, uint64_t *out, bool *overflow)
+{
+    *out = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        char c = digits.data[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 16;
+        if (digit >= base)
+            return false;
+        *overflow |= __builtin_mul_overflow(*out, base, out);
+        *overflow |= __builtin_add_overflow(*out, digit, out);
+    }
+    return digits.len > 0;
+}
+
+static struct error *uint_value(struct str text, int64_t *out)
+{
+    static const struct {
+        struct str prefix;
+        unsigned base;
+    } bases[] = {{STR_INIT("0x"), 16}, {STR_INIT("0X"), 16}, {STR_INIT("0b"), 2},
+                 {STR_INIT("0B"), 2},  {STR_INIT("0o"), 8},  {STR_INIT("0O"), 8},
+                 {STR_INIT("0"), 8},   {STR_INIT(""), 10}};
+    uint64_t value;
+    bool overflow = false;
+    size_t i = 0;
+    while (!str_starts_with(text, bases[i].prefix) || text.len == bases[i].prefix.len)
+        if (++i == countof(bases) - 1)
+            break;
+    if (!digits_value(str_slice(text, bases[i].prefix.len, text.len), bases[i].base, &value,
+                      &overflow))
+        return number_error("ParseUint", text);
+    if (overflow || value > INT64_MAX)
+        return range_error("ParseUint", text);
+    *out = (int64_t)value;
+    return NULL;
 }
 
 /* Lists grow by one; the items live in the arena. */
@@ -143,8 +177,9 @@ static struct error *flag_store(struct arena *arena, const struct flag_value *va
     case FLAG_TYPE_FLOATS:
         return list_value(arena, flag, field, text);
     case FLAG_TYPE_INT:
+        return int_value(text, field);
     case FLAG_TYPE_UINT:
-        return int_value(text, flag->type == FLAG_TYPE_INT, field);
+        return uint_value(text, field);
     case FLAG_TYPE_FLOAT:
         return float_value(text, field);
     case FLAG_TYPE_BYTES:
@@ -171,7 +206,7 @@ static struct error *flag_store(struct arena *arena, const struct flag_value *va
     return NULL;
 }
 
-static bool flag_is_list(const struct flag *flag)
+bool flag_is_list(const struct flag *flag)
 {
     return flag->type == FLAG_TYPE_STRINGS || flag->type == FLAG_TYPE_FLOATS ||
            flag->type == FLAG_TYPE_ENUMS;
@@ -179,23 +214,27 @@ static bool flag_is_list(const struct flag *flag)
 
 /* -- the table -- */
 
-static void flags_add(struct flags *flags, const struct flag *flag, void *base, bool is_file)
+static void flags_add(struct flags *flags, const struct flag *flag, const struct flag_group *group,
+                      bool is_file)
 {
-    struct flag_value value = {
-        .flag = flag, .field = (char *)base + flag->offset, .is_file = is_file};
     struct str name = arena_printf(flags->arena, "%s%s", flag->name, is_file ? "-file" : "");
+    struct flag_value value = {.flag = flag, .is_file = is_file, .program = group->program};
+    value.field = group->base ? (char *)group->base + flag->offset : NULL;
     value.name = arena_cstr(flags->arena, name);
     vec_push(&flags->values, value);
 }
 
-static void flags_add_groups(struct flags *flags, const struct flag_group *groups, size_t count)
+struct flags *flags_of_groups(const struct flag_group *groups, size_t count)
 {
+    struct flags *flags = xcalloc(1, sizeof(*flags));
+    flags->arena = arena_create(NULL);
     for (size_t i = 0; i < count; i++)
         for (const struct flag *flag = groups[i].flags; flag->type != FLAG_TYPE_END; flag++) {
             if (flag->type == FLAG_TYPE_CONTENT)
-                flags_add(flags, flag, groups[i].base, true);
-            flags_add(flags, flag, groups[i].base, false);
+                flags_add(flags, flag, &groups[i], true);
+            flags_add(flags, flag, &groups[i], false);
         }
+    return flags;
 }
 
 static struct flag_value *flags_find(struct flags *flags, struct str name)
@@ -206,41 +245,82 @@ static struct flag_value *flags_find(struct flags *flags, struct str name)
     return NULL;
 }
 
+static struct flag_value *flags_find_letter(struct flags *flags, char letter)
+{
+    for (size_t i = 0; i < flags->values.len; i++)
+        if (letter && flags->values.items[i].flag->letter == letter)
+            return &flags->values.items[i];
+    return NULL;
+}
+
 /* -- the command line -- */
 
-static struct error *flags_open_file(struct flags *flags, struct str path)
+struct words {
+    VEC(char *) items;
+};
+
+static void words_take_lines(struct words *words, struct arena *arena, struct str rest)
 {
-    struct buf content = {0};
-    struct error *err = file_read(path, ARGUMENT_FILE_MAX, &content);
-    struct str rest = arena_str(flags->arena, buf_str(&content)), line;
-    buf_deinit(&content);
-    while (!err && rest.len && flags->words.len < ARGUMENTS_MAX) {
+    struct str line;
+    while (rest.len && words->items.len <= ARGUMENTS_MAX) {
         str_cut(rest, '\n', &line, &rest);
         if (str_ends_with(line, STR("\r")))
             line.len--;
-        if (line.len && line.data[0] != '#')
-            vec_push(&flags->words, line);
+        if (!str_starts_with(line, STR("#")))
+            vec_push(&words->items, arena_cstr(arena, line));
     }
-    return err;
 }
 
-static struct error *flags_take_words(struct flags *flags, int argc, char *const *argv)
+static struct error *words_open_file(struct words *words, struct arena *arena, struct str path)
 {
-    struct error *err = NULL;
-    for (int i = 1; i < argc && !err; i++) {
-        struct str word = str_from(argv[i]);
-        if (str_starts_with(word, STR("@")))
-            err = flags_open_file(flags, str_slice(word, 1, word.len));
-        else
-            vec_push(&flags->words, word);
-    }
-    if (!err && flags->words.len > ARGUMENTS_MAX)
-        err = error_create(ERROR_LIMIT, "more than %d arguments", ARGUMENTS_MAX);
+    struct buf content = {0};
+    struct error *err = file_read(path, ARGUMENT_FILE_MAX, &content);
+    if (!err)
+        words_take_lines(words, arena, buf_str(&content));
+    buf_deinit(&content);
+    if (err)
+        err = error_as(error_wrap(err, "failed to open arguments file \"%.*s\"", STR_ARG(path)),
+                       ERROR_NOT_FOUND);
     return err;
 }
 
-/* "--x", "--no-x", "--x=y": the flag, its value if it has one in the word. */
-static struct error *flags_take_long(struct flags *flags, struct str word, size_t *at)
+struct error *flags_open_files(int argc, char *const *argv, struct arena *arena, int *out_argc,
+                               char ***out_argv)
+{
+    struct words words = {VEC_INIT(NULL)};
+    struct error *err = NULL;
+    for (int i = 0; i < argc && !err; i++) {
+        if (i > 0 && argv[i][0] == '@')
+            err = words_open_file(&words, arena, str_from(argv[i] + 1));
+        else
+            vec_push(&words.items, argv[i]);
+    }
+    if (!err && words.items.len > ARGUMENTS_MAX)
+        err = error_create(ERROR_NOT_FOUND, "more than %d arguments", ARGUMENTS_MAX);
+    if (!err) {
+        *out_argc = (int)words.items.len;
+        *out_argv = arena_array(arena, words.items.len + 1, sizeof(char *));
+        if (words.items.len)
+            memcpy(*out_argv, words.items.items, words.items.len * sizeof(char *));
+        (*out_argv)[words.items.len] = NULL;
+    }
+    vec_deinit(&words.items);
+    return err;
+}
+
+/* What is left of the command line. */
+struct line {
+    char *const *words;
+    int count, at;
+};
+
+static struct error *unknown_long(struct str name)
+{
+    return error_create(ERROR_NOT_FOUND, "unknown long flag '--%.*s'", STR_ARG(name));
+}
+
+/* "--x", "--no-x", "--x=y" (the word), "--x y" (the next word, too). */
+static struct error *flags_take_long(struct flags *flags, struct line *line, struct str word)
 {
     struct str name, text;
     bool has_text = str_cut(str_slice(word, 2, word.len), '=', &name, &text), negated = false;
@@ -252,41 +332,110 @@ static struct error *flags_take_long(struct flags *flags, struct str word, size_
             value = NULL;
     }
     if (!value)
-        return error_create(ERROR_NOT_FOUND, "unknown long flag '--%.*s'", STR_ARG(name));
+        return unknown_long(name);
     if (value->flag->type == FLAG_TYPE_BOOL && !has_text)
         text = negated ? STR("false") : STR("true");
-    else if (!has_text && *at == flags->words.len)
+    else if (!has_text && line->at == line->count)
         return error_create(ERROR_NOT_FOUND, "expected argument for flag '--%.*s'", STR_ARG(name));
     else if (!has_text)
-        text = flags->words.items[(*at)++];
-    if (value->given.len > 0 && !flag_is_list(value->flag) && value->flag->type != FLAG_TYPE_BOOL)
-        return error_create(ERROR_INVALID, "flag '%s' cannot be repeated", value->name);
+        text = str_from(line->words[line->at++]);
     vec_push(&value->given, text);
     return NULL;
 }
 
-static struct error *flags_take_all(struct flags *flags, enum flags_outcome *outcome)
+/* "-x", and "-xy" for two switches, or a letter with its value. */
+static struct error *flags_take_short(struct flags *flags, struct line *line, struct str word)
+{
+    for (size_t i = 1; i < word.len || i == 1; i++) {
+        char letter = i < word.len ? word.data[i] : '\0';
+        struct flag_value *value = flags_find_letter(flags, letter);
+        if (!value)
+            return error_create(ERROR_NOT_FOUND, "unknown short flag '-%.*s'", letter ? 1 : 0,
+                                &letter);
+        if (value->flag->type == FLAG_TYPE_BOOL) {
+            vec_push(&value->given, STR("true"));
+            continue;
+        }
+        struct str text = str_slice(word, i + 1, word.len);
+        if (text.len == 0 && line->at == line->count)
+            return error_create(ERROR_NOT_FOUND, "expected argument for flag '-%c'", letter);
+        if (text.len == 0)
+            text = str_from(line->words[line->at++]);
+        vec_push(&value->given, text);
+        break;
+    }
+    return NULL;
+}
+
+static bool is_flag(struct str word)
+{
+    return str_starts_with(word, STR("-"));
+}
+
+static struct error *flags_take_flag(struct flags *flags, struct line *line, struct str word)
+{
+    return str_starts_with(word, STR("--")) ? flags_take_long(flags, line, word)
+                                            : flags_take_short(flags, line, word);
+}
+
+/* Flags that end the parsing. */
+static bool is_question(struct str word, enum flags_outcome *outcome)
+{
+    static const struct {
+        struct str word;
+        enum flags_outcome outcome;
+    } questions[] = {
+        {STR_INIT("-h"), FLAGS_HELP},           {STR_INIT("--help"), FLAGS_HELP},
+        {STR_INIT("--help-long"), FLAGS_HELP},  {STR_INIT("--help-docs"), FLAGS_DOCS},
+        {STR_INIT("--version"), FLAGS_VERSION},
+    };
+    for (size_t i = 0; i < countof(questions); i++)
+        if (str_equal(word, questions[i].word)) {
+            *outcome = questions[i].outcome;
+            return true;
+        }
+    return false;
+}
+
+static struct error *flags_take_all(struct flags *flags, struct line *line,
+                                    enum flags_outcome *outcome)
 {
     struct error *err = NULL;
-    for (size_t at = 0; at < flags->words.len && !err;) {
-        struct str word = flags->words.items[at++];
-        if (str_equal(word, STR("-h")) || str_equal(word, STR("--help")) ||
-            str_equal(word, STR("--help-long"))) {
-            *outcome = FLAGS_HELP;
-            return NULL;
-        }
-        if (str_equal(word, STR("--version"))) {
-            *outcome = FLAGS_VERSION;
-            return NULL;
-        }
-        if (str_starts_with(word, STR("--")) && word.len > 2)
-            err = flags_take_long(flags, word, &at);
-        else if (str_starts_with(word, STR("-")) && word.len > 1)
-            err = error_create(ERROR_NOT_FOUND, "unknown short flag '%.*s'",
-                               STR_ARG(str_slice(word, 0, 2)));
-        else
+    bool flags_over = false; /* after "--" */
+    while (line->at < line->count && !err) {
+        struct str word = str_from(line->words[line->at++]);
+        if (flags_over || !is_flag(word))
             err = error_create(ERROR_NOT_FOUND, "unexpected %.*s", STR_ARG(word));
+        else if (str_equal(word, STR("--")))
+            flags_over = true;
+        else if (is_question(word, outcome))
+            return NULL;
+        else
+            err = flags_take_flag(flags, line, word);
     }
+    return err;
+}
+
+struct error *flags_find_command(const struct flag_group *groups, size_t count, int argc,
+                                 char *const *argv, int *at)
+{
+    struct flags *flags = flags_of_groups(groups, count);
+    struct line line = {argv, argc, 1};
+    struct error *err = NULL;
+    enum flags_outcome ignored;
+    *at = 0;
+    while (line.at < line.count && !err) {
+        struct str word = str_from(line.words[line.at++]);
+        bool last_flag = str_equal(word, STR("--"));
+        if (!is_flag(word) || last_flag) {
+            int place = last_flag ? line.at : line.at - 1;
+            *at = place < line.count ? place : 0;
+            break;
+        }
+        if (!is_question(word, &ignored))
+            err = flags_take_flag(flags, &line, word);
+    }
+    flags_free(flags);
     return err;
 }
 
@@ -296,6 +445,10 @@ static struct error *flags_store_standard(struct flags *flags, struct flag_value
 {
     struct str rest = str_from(value->flag->standard), item = rest;
     struct error *err = NULL;
+    bool is_duration =
+        value->flag->type == FLAG_TYPE_DURATION || value->flag->type == FLAG_TYPE_GO_DURATION;
+    if (is_duration && rest.len == 0)
+        rest = STR("0s");
     if (!flag_is_list(value->flag))
         return flag_store(flags->arena, value, rest);
     while (rest.len && !err) {
@@ -310,6 +463,8 @@ static struct error *flags_store_one(struct flags *flags, struct flag_value *val
     struct error *err = NULL;
     if (value->given.len == 0)
         return flags_store_standard(flags, value);
+    if (value->given.len > 1 && !flag_is_list(value->flag))
+        return error_create(ERROR_INVALID, "flag '%s' cannot be repeated", value->name);
     bool differs =
         value->given.len > 1 || !str_equal(value->given.items[0], str_from(value->flag->standard));
     if (value->flag->later && differs)
@@ -354,13 +509,14 @@ static struct error *flags_store(struct flags *flags)
 struct error *flags_parse(const struct flag_group *groups, size_t count, int argc,
                           char *const *argv, enum flags_outcome *outcome, struct flags **out)
 {
-    struct flags *flags = xcalloc(1, sizeof(*flags));
-    flags->arena = arena_create(NULL);
+    struct flags *flags = flags_of_groups(groups, count);
+    struct line line = {.at = 1};
+    char **words;
     *outcome = FLAGS_RUN;
-    flags_add_groups(flags, groups, count);
-    struct error *err = flags_take_words(flags, argc, argv);
+    struct error *err = flags_open_files(argc, argv, flags->arena, &line.count, &words);
+    line.words = words;
     if (!err)
-        err = flags_take_all(flags, outcome);
+        err = flags_take_all(flags, &line, outcome);
     if (!err && *outcome == FLAGS_RUN)
         err = flags_store(flags);
     if (err) {
@@ -378,7 +534,6 @@ void flags_free(struct flags *flags)
     for (size_t i = 0; i < flags->values.len; i++)
         vec_deinit(&flags->values.items[i].given);
     vec_deinit(&flags->values);
-    vec_deinit(&flags->words);
     arena_unref(flags->arena);
     free(flags);
 }
@@ -449,129 +604,4 @@ struct error *flag_content_load(const struct flag_content *content, const char *
 int64_t flag_time_ms(const struct flag_time *time, int64_t now_ms)
 {
     return time->is_relative ? int64_add_saturating(now_ms, time->ms) : time->ms;
-}
-
-/* -- showing -- */
-
-void flags_each(const struct flags *flags,
-                void (*each)(void *arg, struct str name, struct str value), void *arg)
-{
-    struct buf text = {0};
-    for (size_t i = 0; i < flags->values.len; i++) {
-        const struct flag_value *value = &flags->values.items[i];
-        buf_clear(&text);
-        for (size_t j = 0; j < value->given.len; j++)
-            buf_printf(&text, "%s%.*s", j ? "," : "", STR_ARG(value->given.items[j]));
-        if (value->given.len == 0)
-            buf_append_cstr(&text, value->flag->standard);
-        each(arg, str_from(value->name), buf_str(&text));
-    }
-    buf_deinit(&text);
-}
-
-static void append_upper(struct buf *out, const char *name)
-{
-    for (; *name; name++)
-        buf_append_byte(out, (uint8_t)(*name >= 'a' && *name <= 'z' ? *name - 32 : *name));
-}
-
-/* "--[no-]x", "--x=5m", "--x=\"a\"", "--x=X ...", "--x=<content>" */
-static void flag_print_form(const struct flag_value *value, struct buf *out)
-{
-    const struct flag *flag = value->flag;
-    bool has_standard = flag->standard[0] || flag->type == FLAG_TYPE_STRING;
-    if (flag->letter)
-        buf_printf(out, "-%c, ", flag->letter);
-    else
-        buf_append_cstr(out, "    ");
-    buf_printf(out, "--%s%s", flag->type == FLAG_TYPE_BOOL && !flag->only_positive ? "[no-]" : "",
-               value->name);
-    if (flag->type == FLAG_TYPE_BOOL)
-        return;
-    buf_append_byte(out, '=');
-    if (flag->type == FLAG_TYPE_CONTENT)
-        buf_append_cstr(out, value->is_file ? "<file-path>" : "<content>");
-    else if (!has_standard)
-        append_upper(out, value->name);
-    else
-        buf_printf(out, flag->type == FLAG_TYPE_STRING ? "\"%s\"" : "%s", flag->standard);
-    if (flag_is_list(flag))
-        buf_append_cstr(out, " ...");
-}
-
-enum { HELP_WIDTH = 80, HELP_INDENT = 2, HELP_PADDING = 2, HELP_FORM_MAX = 30 };
-
-static void print_wrapped(struct str text, size_t indent, struct buf *out)
-{
-    size_t column = indent;
-    struct str word;
-    while (text.len) {
-        str_cut(text, ' ', &word, &text);
-        if (column > indent && column + 1 + word.len > HELP_WIDTH) {
-            buf_printf(out, "\n%*s", (int)indent, "");
-            column = indent;
-        } else if (column > indent) {
-            buf_append_byte(out, ' ');
-            column++;
-        }
-        buf_append_str(out, word);
-        column += word.len;
-    }
-    buf_append_byte(out, '\n');
-}
-
-static void print_rows(const struct flags *flags, struct buf *out)
-{
-    size_t width = 0;
-    struct buf form = {0};
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < flags->values.len; i++) {
-            const struct flag_value *value = &flags->values.items[i];
-            if (value->flag->hidden)
-                continue;
-            buf_clear(&form);
-            flag_print_form(value, &form);
-            bool fits = form.len < HELP_FORM_MAX;
-            if (pass == 0) {
-                width = fits ? size_max(width, form.len) : width;
-                continue;
-            }
-            size_t indent = HELP_INDENT + width + HELP_PADDING;
-            buf_printf(out, "  %-*.*s  ", (int)width, STR_ARG(buf_str(&form)));
-            if (!fits)
-                buf_printf(out, "\n%*s", (int)indent, "");
-            print_wrapped(str_from(value->flag->help), indent, out);
-        }
-    buf_deinit(&form);
-}
-
-static struct flags *flags_of_groups(const struct flag_group *groups, size_t count)
-{
-    struct flags *flags = xcalloc(1, sizeof(*flags));
-    flags->arena = arena_create(NULL);
-    flags_add_groups(flags, groups, count);
-    return flags;
-}
-
-void flags_print_help(const struct flag_group *groups, size_t count, struct buf *out)
-{
-    struct flags *flags = flags_of_groups(groups, count);
-    print_rows(flags, out);
-    flags_free(flags);
-}
-
-void flags_print_docs(const struct flag_group *groups, size_t count, struct buf *out)
-{
-    struct flags *flags = flags_of_groups(groups, count);
-    buf_append_cstr(out, "| Flag | Default | Meaning |\n|---|---|---|\n");
-    for (size_t i = 0; i < flags->values.len; i++) {
-        const struct flag_value *value = &flags->values.items[i];
-        if (value->flag->hidden)
-            continue;
-        const char *note = value->flag->later ? " Not supported yet." : "";
-        const char *standard = value->flag->standard;
-        buf_printf(out, "| `--%s` | %s%s%s | %s%s |\n", value->name, standard[0] ? "`" : "",
-                   standard, standard[0] ? "`" : "", value->flag->help, note);
-    }
-    flags_free(flags);
 }

@@ -2,13 +2,14 @@
  *
  *     struct store_config { int64_t sync_interval_ms; };
  *     static const struct flag store_flags[] = {
- *         FLAG_DURATION(struct store_config, sync_interval_ms, "sync-block-duration", "15m", "How
- * often to look for blocks."), FLAG_END,
+ *         FLAG_DURATION(struct store_config, sync_interval_ms, "sync-block-duration", "15m",
+ *                       "How often to look for blocks."),
+ *         FLAG_END,
  *     };
  *
- * --name=value, --name value, --bool, --no-bool, -h; repeated flags collect; @FILE stands for its
- * lines. The table names, types, defaults, documents and stores; help, docs and
- * /api/v1/status/flags are printed from it. */
+ * --name=value, --name value, --bool, --no-bool, -h; lists collect what is repeated, other flags
+ * may be given once; @FILE stands for its lines. The table names, types, defaults, documents and
+ * stores; help, docs and /api/v1/status/flags are printed from it. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,13 +26,13 @@ enum flag_type {
     FLAG_TYPE_BOOL,        /* bool; --no-x unless only_positive */
     FLAG_TYPE_STRING,      /* struct str */
     FLAG_TYPE_STRINGS,     /* struct flag_strings */
-    FLAG_TYPE_INT,         /* int64_t */
-    FLAG_TYPE_UINT,        /* int64_t, not negative */
+    FLAG_TYPE_INT,         /* int64_t; read as a float and cut, as kingpin does: 2e1 is 20 */
+    FLAG_TYPE_UINT,        /* int64_t, not negative; also 0x, 0o, 0b */
     FLAG_TYPE_FLOAT,       /* double */
     FLAG_TYPE_FLOATS,      /* struct flag_floats */
     FLAG_TYPE_BYTES,       /* int64_t */
-    FLAG_TYPE_DURATION,    /* int64_t, ms; as Prometheus writes them */
-    FLAG_TYPE_GO_DURATION, /* int64_t, ms; as Go writes them */
+    FLAG_TYPE_DURATION,    /* int64_t, ms; as Prometheus writes them; default "": 0 */
+    FLAG_TYPE_GO_DURATION, /* int64_t, ms; as Go writes them, rounded up; default "": 0 */
     FLAG_TYPE_ENUM,        /* int, number of the choice */
     FLAG_TYPE_ENUMS,       /* unsigned, bits of the choices */
     FLAG_TYPE_TIME,        /* struct flag_time */
@@ -99,17 +100,28 @@ struct flag {
 struct flag_group { /* a table and the struct its fields are in */
     const struct flag *flags;
     void *base;
+    bool program; /* of the whole program: such flags may stand before the command */
 };
 
-enum flags_outcome { FLAGS_RUN, FLAGS_HELP, FLAGS_VERSION };
+/* --help-docs is Titan's own: the tables as Markdown. */
+enum flags_outcome { FLAGS_RUN, FLAGS_HELP, FLAGS_VERSION, FLAGS_DOCS };
 
 /* What was said on the command line. Texts that fields point to live in it. */
 struct flags;
 
+/* Opens the @FILEs of a command line: one argument a line, lines that begin with # left out.
+ * argv[0] is kept. The list and its texts live in the arena. */
+MUST_CHECK struct error *flags_open_files(int argc, char *const *argv, struct arena *arena,
+                                          int *out_argc, char ***out_argv);
+
+/* Where in argv the command stands: the first word that is neither a flag of these tables nor the
+ * value of one; 0: nowhere. Fails with ERROR_NOT_FOUND at a flag that is not in them. */
+MUST_CHECK struct error *flags_find_command(const struct flag_group *groups, size_t count, int argc,
+                                            char *const *argv, int *at);
+
 /* Fills the structs: defaults, then argv[1..]. Fails with ERROR_NOT_FOUND for unknown flags and
- * stray words ("unknown long flag
- * '--x'"), ERROR_INVALID for values that do not parse or are for later versions. *outcome HELP or
- * VERSION: nothing else counts. */
+ * stray words ("unknown long flag '--x'"), ERROR_INVALID for values that do not parse or are for
+ * later versions. When *outcome is not FLAGS_RUN, nothing else counts. */
 MUST_CHECK struct error *flags_parse(const struct flag_group *groups, size_t count, int argc,
                                      char *const *argv, enum flags_outcome *outcome,
                                      struct flags **out);
@@ -122,12 +134,13 @@ MUST_CHECK struct error *flag_content_load(const struct flag_content *content, c
 /* In milliseconds since the epoch, as of now_ms. */
 int64_t flag_time_ms(const struct flag_time *time, int64_t now_ms);
 
-/* Calls each(arg, name, value) for all flags in the tables' order, hidden ones too, with the text
- * of the current value. */
+/* Calls each(arg, name, value) for all flags in the tables' order, hidden ones too, but not those
+ * of the whole program. The value's text is printed from the field as Thanos does ("2m" for 120s).
+ */
 void flags_each(const struct flags *flags,
                 void (*each)(void *arg, struct str name, struct str value), void *arg);
 
-/* The flags in kingpin's two columns. */
+/* The flags in kingpin's two columns; hidden ones are left out. */
 void flags_print_help(const struct flag_group *groups, size_t count, struct buf *out);
 /* A Markdown table of all flags that are not hidden. */
 void flags_print_docs(const struct flag_group *groups, size_t count, struct buf *out);
