@@ -14,7 +14,7 @@ struct pool;
 typedef void (*pool_fn)(void *arg);
 
 /* Threads start when first needed and end after some idle time, so an idle process has few.
- * queue_max: tasks that wait; more are refused. name appears in thread names and metrics. */
+ * queue_max: tasks that wait; more are refused. name appears in thread names and errors. */
 struct pool *pool_create(const char *name, size_t threads, size_t queue_max);
 void pool_free(struct pool *pool); /* runs what is queued, waits for it; NULL is fine */
 
