@@ -12,9 +12,10 @@
 #include "runtime/time.h"
 
 enum {
-    CREDIT_MAX = 1024 * 1024, /* what may wait for one stream, however wide the peer's window */
-    STEPS_PER_JOB = 8,        /* then others of the pool get their turn */
-    INBOX_MAX = 64,           /* unanswered messages of an exchange */
+    CREDIT_MAX = 1024 * 1024,  /* what may wait for one stream, however wide the peer's window */
+    STEPS_PER_JOB = 8,         /* then others of the pool get their turn */
+    OUTPUT_BATCH = 128 * 1024, /* what steps queue before the loop is woken for it */
+    INBOX_MAX = 64,            /* unanswered messages of an exchange */
     PAGE_FROM = 16 * 1024,
 };
 
@@ -271,7 +272,8 @@ void grpc_call_send_filled(struct grpc_call *call, size_t len, void (*fill)(void
         *(call->last_out ? &call->last_out->next : &call->first_out) = message;
         call->last_out = message;
         call->waiting += message->len;
-        post_output_locked(call);
+        if (call->waiting >= OUTPUT_BATCH) /* else when the job ends */
+            post_output_locked(call);
         metric_inc(call->method->sent);
     }
     mutex_unlock(&call->lock);
@@ -591,10 +593,13 @@ static void call_run(void *arg)
     do {
         mutex_lock(&call->lock);
         action = next_action_locked(call);
+        bool stops = action == ACTION_REST || (action == ACTION_STEP && ++count > STEPS_PER_JOB);
+        if (stops && call->first_out)
+            post_output_locked(call);
         if (action == ACTION_REST)
             call->running = false;
         mutex_unlock(&call->lock);
-        if (action == ACTION_STEP && ++count > STEPS_PER_JOB) {
+        if (stops && action == ACTION_STEP) {
             pool_run_anyway(call->method->method.pool, call_run, call);
             return;
         }

@@ -8,6 +8,8 @@
 #include "runtime/metrics.h"
 #include "runtime/time.h"
 
+enum { CREDIT_BATCH = HTTP2_STREAM_WINDOW / 4 }; /* what is handed back at once, to save wake-ups */
+
 static void release_on_loop(void *arg);
 static void abandon_on_loop(void *arg);
 
@@ -88,21 +90,32 @@ static void count_end(struct grpc_stream *stream, enum grpc_code code)
 
 /* --- ending and waking --- */
 
-/* Wakes the readers; called with the lock, which is given back meanwhile. */
-static void notify_locked(struct grpc_stream *stream) REQUIRES(stream->lock)
+/* What is to be told once no lock is held. */
+struct news {
+    void (*wake)(void *arg); /* NULL: nobody has asked */
+    void *arg;
+};
+
+static struct news take_news_locked(struct grpc_stream *stream) REQUIRES(stream->lock)
 {
-    pthread_cond_broadcast(&stream->cond);
-    void (*wake)(void *arg) = stream->wake;
-    void *arg = stream->wake_arg;
-    if (!wake || (stream->unary && !stream->ended))
-        return;
+    struct news news = {stream->wake, stream->wake_arg};
+    if (!news.wake || (stream->unary && !stream->ended))
+        return (struct news){NULL, NULL};
     stream->wake = NULL;
     stream->waking = true;
     stream->waking_thread = pthread_self();
-    mutex_unlock(&stream->lock);
-    wake(arg);
+    return news;
+}
+
+static void tell_news(struct grpc_stream *stream, struct news news)
+{
+    pthread_cond_broadcast(&stream->cond);
+    if (!news.wake)
+        return;
+    news.wake(news.arg);
     mutex_lock(&stream->lock);
     stream->waking = false;
+    mutex_unlock(&stream->lock);
     pthread_cond_broadcast(&stream->cond);
 }
 
@@ -137,8 +150,9 @@ static bool stream_end(struct grpc_stream *stream, enum grpc_code code, struct e
     stream->err = err;
     stream->code = code;
     struct grpc_message *dropped = drop ? take_queue_locked(stream) : NULL;
-    notify_locked(stream);
+    struct news news = take_news_locked(stream);
     mutex_unlock(&stream->lock);
+    tell_news(stream, news);
     drop_messages(stream, dropped);
     stall_group_spoke(&stream->member);
     count_end(stream, code);
@@ -287,7 +301,9 @@ static struct grpc_message *pop_locked(struct grpc_stream *stream) REQUIRES(stre
         stream->release_all = true;
         stream->holding = false;
     }
-    if ((stream->credit || stream->release_all) && !stream->credit_posted && !stream->ended) {
+    bool due =
+        stream->release_all || stream->credit >= CREDIT_BATCH || (stream->credit && !stream->first);
+    if (due && !stream->credit_posted && !stream->ended) {
         stream->credit_posted = true;
         post(stream, release_on_loop);
     }
@@ -576,7 +592,7 @@ void grpc_stream_headers(struct grpc_stream *stream, const struct http2_field *f
 }
 
 /* Puts a whole message where the reader finds it; false, and gone, when nobody reads any more. */
-static bool enqueue(struct grpc_stream *stream, struct grpc_message *message)
+static bool enqueue(struct grpc_stream *stream, struct grpc_message *message, struct news *news)
 {
     message->owed = stream->partial_owed;
     stream->partial_owed = 0;
@@ -585,6 +601,7 @@ static bool enqueue(struct grpc_stream *stream, struct grpc_message *message)
     if (!ended) {
         *(stream->last ? &stream->last->next : &stream->first) = message;
         stream->last = message;
+        *news = take_news_locked(stream);
     }
     mutex_unlock(&stream->lock);
     if (ended)
@@ -592,12 +609,10 @@ static bool enqueue(struct grpc_stream *stream, struct grpc_message *message)
     return !ended;
 }
 
-/* Tells of a message of this many charged bytes that was queued. */
-static void tell_message(struct grpc_stream *stream, size_t charged)
+/* A message of this many charged bytes was queued. */
+static void tell_message(struct grpc_stream *stream, size_t charged, struct news news)
 {
-    mutex_lock(&stream->lock);
-    notify_locked(stream);
-    mutex_unlock(&stream->lock);
+    tell_news(stream, news);
     metric_inc(stream->received);
     if (!stream->got_message)
         stall_group_spoke(&stream->member);
@@ -607,7 +622,7 @@ static void tell_message(struct grpc_stream *stream, size_t charged)
 
 /* Takes off *data what makes a message, or all; the size of a message that was queued, or 0. */
 static struct error *receive(struct grpc_stream *stream, struct bytes *data, bool hold,
-                             size_t *given_back, size_t *charged)
+                             size_t *given_back, size_t *charged, struct news *news)
 {
     size_t before = data->len;
     struct grpc_message *message = NULL;
@@ -620,7 +635,7 @@ static struct error *receive(struct grpc_stream *stream, struct bytes *data, boo
         err = grpc_deframe(&stream->deframer, data, &message);
     *(hold ? &stream->partial_owed : given_back) += before - data->len;
     size_t size = message ? message->charged : 0;
-    if (message && enqueue(stream, message))
+    if (message && enqueue(stream, message, news))
         *charged = size;
     mutex_unlock(&stream->receiving);
     return err;
@@ -640,9 +655,10 @@ void grpc_stream_data(struct grpc_stream *stream, struct bytes data)
             break;
         }
         size_t charged;
-        struct error *err = receive(stream, &data, hold, &given_back, &charged);
+        struct news news;
+        struct error *err = receive(stream, &data, hold, &given_back, &charged, &news);
         if (charged)
-            tell_message(stream, charged);
+            tell_message(stream, charged, news);
         if (err) {
             enum grpc_code code =
                 error_kind(err) == ERROR_LIMIT ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL;

@@ -14,6 +14,8 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 
+enum { POST_ROUNDS = 16 };
+
 struct post {
     struct post *next;
     event_fn fn;
@@ -23,6 +25,8 @@ struct post {
 struct event_loop {
     uv_loop_t uv;
     uv_async_t wake;
+    uv_prepare_t before_wait; /* these two run what was posted by the loop itself */
+    uv_check_t after_wait;
     pthread_t thread;
     struct mutex lock;
     struct post *first GUARDED_BY(lock);
@@ -77,12 +81,35 @@ static bool run_posts(struct event_loop *loop, bool *stopping)
     return any;
 }
 
-static void woken(uv_async_t *wake)
+/* Also what those post in turn, but not for ever: sockets want their turn. */
+static void run_all_posts(struct event_loop *loop)
 {
-    bool stopping;
-    run_posts(container_of(wake, struct event_loop, wake), &stopping);
+    bool stopping = false;
+    for (int i = 0; i < POST_ROUNDS; i++)
+        if (!run_posts(loop, &stopping))
+            break;
     if (stopping) /* from now on the loop ends with its other handles */
-        uv_unref((uv_handle_t *)wake);
+        uv_unref((uv_handle_t *)&loop->wake);
+    mutex_lock(&loop->lock);
+    bool more = loop->first != NULL;
+    mutex_unlock(&loop->lock);
+    if (more)
+        uv_async_send(&loop->wake);
+}
+
+static void woken(uv_async_t *wake UNUSED)
+{
+    /* what was posted runs right after, in after_wait */
+}
+
+static void before_wait(uv_prepare_t *handle)
+{
+    run_all_posts(container_of(handle, struct event_loop, before_wait));
+}
+
+static void after_wait(uv_check_t *handle)
+{
+    run_all_posts(container_of(handle, struct event_loop, after_wait));
 }
 
 static void *loop_main(void *arg)
@@ -94,9 +121,22 @@ static void *loop_main(void *arg)
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     while (run_posts(loop, &stopping)); /* the last handle's end may have posted */
     uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->before_wait, NULL);
+    uv_close((uv_handle_t *)&loop->after_wait, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     check(uv_loop_close(&loop->uv), "close");
     return NULL;
+}
+
+static void loop_init_posts(struct event_loop *loop)
+{
+    check(uv_async_init(&loop->uv, &loop->wake, woken), "async");
+    check(uv_prepare_init(&loop->uv, &loop->before_wait), "prepare");
+    check(uv_prepare_start(&loop->before_wait, before_wait), "prepare");
+    uv_unref((uv_handle_t *)&loop->before_wait);
+    check(uv_check_init(&loop->uv, &loop->after_wait), "check");
+    check(uv_check_start(&loop->after_wait, after_wait), "check");
+    uv_unref((uv_handle_t *)&loop->after_wait);
 }
 
 static struct event_loop *loop_create(size_t number)
@@ -108,7 +148,7 @@ static struct event_loop *loop_create(size_t number)
     mutex_init(&loop->lock);
     loop->last = &loop->first;
     check(uv_loop_init(&loop->uv), "init");
-    check(uv_async_init(&loop->uv, &loop->wake, woken), "async");
+    loop_init_posts(loop);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the main thread */
@@ -170,7 +210,7 @@ void event_loop_post(struct event_loop *loop, event_fn fn, void *arg)
     *loop->last = post;
     loop->last = &post->next;
     mutex_unlock(&loop->lock);
-    if (was_empty)
+    if (was_empty && current_loop != loop)
         uv_async_send(&loop->wake);
 }
 
