@@ -94,7 +94,8 @@ struct component *component_create(const char *name, const struct component_conf
     component->trim = memory_trim_create(component->metrics);
     component->budget = budget_create(NULL, "process", config->memory_max);
     component->loops = event_loops_create(EVENT_LOOP_COUNT);
-    component->pools = pools_create(config->queries_max ? config->queries_max : 1);
+    component->pools =
+        pools_create(size_max(config->queries_max, 1), size_max(config->series_max, 1));
     component->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     component_register_metrics(component);
     return component;

@@ -27,6 +27,7 @@ struct component_config {      /* flags that all components have */
     struct str http_address, grpc_address;
     int64_t http_grace_ms, grpc_grace_ms, max_connection_age_ms;
     size_t memory_max;                        /* of the process, 0: none */
+    size_t series_max;                        /* Series calls that produce a batch at once */
     size_t queries_max;                       /* threads of the pool for queries */
     size_t request_memory_max;                /* of one HTTP request, 0: the server's default */
     struct str tenant_header, default_tenant; /* of HTTP metrics; empty: no label */

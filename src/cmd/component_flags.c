@@ -49,6 +49,9 @@ const struct flag server_flags[] = {
                      "Age at which gRPC connections are asked to leave; 0: never."),
     FLAG_GO_DURATION(COMMON, grpc_grace_ms, "grpc-grace-period", "2m",
                      "How long running gRPC calls may take to finish after an interrupt."),
+    FLAG_UINT(
+        COMMON, series_concurrency, "store.grpc.series-max-concurrency", "20",
+        "Series calls that produce a batch at once; sending it does not count. Titan's own here."),
     FLAG_CONTENT(COMMON, request_logging, "request.logging-config",
                  "Request logging configuration (YAML).", .later = true),
     FLAG_END,
@@ -73,6 +76,7 @@ struct error *component_config_from_flags(const struct common_flags *flags,
         .http_grace_ms = flags->http_grace_ms,
         .grpc_grace_ms = flags->grpc_grace_ms,
         .max_connection_age_ms = flags->max_connection_age_ms,
+        .series_max = (size_t)flags->series_concurrency,
         .memory_max =
             flags->limit_memory ? (size_t)((double)memory_available() * flags->memory_ratio) : 0,
     };

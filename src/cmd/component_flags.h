@@ -17,7 +17,7 @@ struct common_flags {
     struct str tls_cert, tls_key, tls_client_ca;
     int tls_min_version;
     struct flag_strings tls_ciphers, tls_curves;
-    int64_t max_connection_age_ms, grpc_grace_ms;
+    int64_t max_connection_age_ms, grpc_grace_ms, series_concurrency;
     struct flag_content request_logging;
     struct str debug_name;
 };

@@ -352,14 +352,14 @@ struct error *task_group_finish(struct task_group *group)
 
 /* -- the process's pools -- */
 
-struct pools *pools_create(size_t max_queries)
+struct pools *pools_create(size_t max_queries, size_t max_series)
 {
-    enum { SERIES_THREADS = 64, METADATA_THREADS = 16, FILE_THREADS = 16, QUICK_THREADS = 2 };
+    enum { METADATA_THREADS = 16, FILE_THREADS = 16, QUICK_THREADS = 2 };
     enum { WAITING_MAX = 1024 };
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct pools *pools = xcalloc(1, sizeof(*pools));
     pools->queries = pool_create("queries", max_queries, WAITING_MAX);
-    pools->series = pool_create("series", SERIES_THREADS, WAITING_MAX);
+    pools->series = pool_create("series", max_series, WAITING_MAX);
     pools->metadata = pool_create("metadata", METADATA_THREADS, WAITING_MAX);
     pools->compute = pool_create("compute", cores > 0 ? (size_t)cores : 1, WAITING_MAX);
     pools->files = pool_create("files", FILE_THREADS, WAITING_MAX);

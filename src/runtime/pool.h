@@ -39,5 +39,6 @@ MUST_CHECK struct error *task_group_finish(struct task_group *group);
 struct pools {
     struct pool *queries, *series, *metadata, *compute, *files, *quick;
 };
-struct pools *pools_create(size_t max_queries);
+/* max_series: Series calls that produce a batch at once. */
+struct pools *pools_create(size_t max_queries, size_t max_series);
 void pools_free(struct pools *pools);

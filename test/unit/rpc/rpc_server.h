@@ -35,7 +35,7 @@ static inline void rpc_server_start(struct rpc_server *s, struct store *store, c
                                     enum grpc_code (*code_of)(enum error_kind))
 {
     *s = (struct rpc_server){.loops = event_loops_create(2),
-                             .pools = pools_create(4),
+                             .pools = pools_create(4, 64),
                              .log = log_create(2, LOG_ERROR, LOG_LOGFMT, STR("")),
                              .is_ready = true};
     struct grpc_method methods[STORE_SERVICE_METHODS + 1];

@@ -232,7 +232,7 @@ TEST(pool_survives_many_groups)
 
 TEST(pools_start_no_thread_before_there_is_work)
 {
-    struct pools *pools = pools_create(20);
+    struct pools *pools = pools_create(20, 20);
     CHECK_EQ(pool_threads(pools->queries), 20);
     CHECK_EQ(pool_threads(pools->quick), 2);
     pools_free(pools);
