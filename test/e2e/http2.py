@@ -95,7 +95,7 @@ class Http2:
 
 class Answer:
     def __init__(self):
-        self.headers, self.data, self.reset, self.goaway, self.closed = {}, b"", None, None, False
+        self.headers, self.data, self.reset, self.goaway, self.closed = {}, bytearray(), None, None, False
 
     @property
     def grpc_status(self):
@@ -107,7 +107,7 @@ class Answer:
         out, at = [], 0
         while at + 5 <= len(self.data):
             size = int.from_bytes(self.data[at + 1:at + 5], "big")
-            out.append(self.data[at + 5:at + 5 + size])
+            out.append(bytes(self.data[at + 5:at + 5 + size]))
             at += 5 + size
         return out
 

@@ -70,7 +70,7 @@ def over_fakes(request):
                                                     ("fake + on(n) fake", False), ("quantile(0.5, fake)", False), ("count_over_time(fake[1m])", False)])
 @pytest.mark.parametrize("kind", ["instant", "range"])
 def test_200000_series_stay_under_the_budget(cluster, over_fakes, body, expression, must_answer, kind):
-    _, (sidecar,), query = over_fakes(cluster, sends(body), query_flags=[f"{MEMORY_FLAG}={BUDGET}"])
+    _, (sidecar,), query = over_fakes(cluster, sends(body), query_flags=[f"{MEMORY_FLAG}={BUDGET}B"])
     path, times = ("/query", {"time": NOW / 1000}) if kind == "instant" else ("/query_range", {"start": NOW / 1000 - 60, "end": NOW / 1000, "step": 5})
     answer = query.get("/api/v1" + path, {"query": expression, "dedup": "false", "partial_response": "false", **times}, timeout=120)
     if answer.status == 200:
@@ -91,12 +91,15 @@ def test_200000_series_stay_under_the_budget(cluster, over_fakes, body, expressi
 
 def test_a_stalled_reader_stalls_its_own_stream_only(cluster, over_fakes, body):
     (fake,), (sidecar,), _ = over_fakes(cluster, sends(body))
-    request = grpc_message(series_request(NOW - 60000, NOW, matcher("__name__", "fake")))
+    request = grpc_message(series_request(NOW - 60000, NOW, matcher("__name__", "fake"), more=field(16, 64)))
     stalled = http2.Http2(sidecar.grpc, window=65535, timeout=60)
     stream = stalled.request("/thanos.Store/Series")
     stalled.data(stream, request)
-    while stalled.read_frame()[0] != http2.DATA:
-        pass
+    kind = None
+    while kind != http2.DATA:
+        kind, _, _, payload = stalled.read_frame()
+        if kind == http2.HEADERS:
+            stalled.decoder.decode(payload)  # the next block of headers refers to this one
     wait_until("the read has begun", 5, lambda: fake.reads == 1)
     time.sleep(0.5)
     memory = CpuMeter(sidecar.process.pid).memory("VmRSS")
@@ -106,6 +109,7 @@ def test_a_stalled_reader_stalls_its_own_stream_only(cluster, over_fakes, body):
     for other in others:
         answer = other.join(90)
         assert answer.grpc_status == 0 and len(answer.messages) >= SERIES / 64
+    stalled.grant(0, 1 << 20)  # of the connection; the stream has none left
     second = stalled.request("/thanos.info.Info/Info")
     stalled.data(second, grpc_message(b""))
     assert http2.finish(stalled, second).grpc_status == 0
