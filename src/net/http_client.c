@@ -13,6 +13,7 @@
 #include "base/page_pool.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
+#include "runtime/fault.h"
 
 enum {
     RING_SIZE = 256 * 1024,
@@ -306,6 +307,8 @@ static size_t stream_take_body(char *data, size_t size, size_t count, void *arg)
 {
     struct http_stream *stream = arg;
     size_t len = size * count;
+    if (fault_io("read HTTP body"))
+        return 0; /* not what was given: an error */
     mutex_lock(&stream->lock);
     stream_note_headers_locked(stream);
     if (len > RING_SIZE - stream->ring_len) {
@@ -316,6 +319,14 @@ static size_t stream_take_body(char *data, size_t size, size_t count, void *arg)
     ring_put_locked(stream, data, len);
     stream_signal_unlock(stream);
     return len;
+}
+
+static curl_socket_t open_socket(void *arg UNUSED, curlsocktype purpose UNUSED,
+                                 struct curl_sockaddr *address)
+{
+    if (fault_io("connect"))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 /* -- the reader -- */
@@ -358,6 +369,7 @@ static void stream_set_transfer(struct http_stream *stream)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      (long)CURL_HTTP_VERSION_1_1); /* a pause stops the socket only there */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);

@@ -138,11 +138,14 @@ static bool has_form_body(const struct http_request *req)
            str_equal_nocase(str_trim(media), STR("application/x-www-form-urlencoded"));
 }
 
-static void exchange_add_params(struct http_request *req, struct str form)
+/* Malformed pairs are noted for the handler; too many, or too large, is the failure. */
+static struct error *exchange_add_params(struct http_request *req, struct str form)
 {
     struct url_param *params;
     size_t count;
     struct error *err = url_parse_form(req->arena, form, &params, &count);
+    if (error_kind(err) == ERROR_LIMIT)
+        return err;
     struct http_param *all = arena_array(req->arena, req->param_count + count, sizeof(*all));
     if (req->param_count)
         memcpy(all, req->params, req->param_count * sizeof(*all));
@@ -153,6 +156,7 @@ static void exchange_add_params(struct http_request *req, struct str form)
     if (err && req->params_error.len == 0)
         req->params_error = arena_str(req->arena, error_text(err));
     error_free(err);
+    return NULL;
 }
 
 static struct error *exchange_handle(struct http_exchange *exchange)
@@ -162,9 +166,11 @@ static struct error *exchange_handle(struct http_exchange *exchange)
     if (err)
         return err;
     if (has_form_body(req))
-        exchange_add_params(req, bytes_str(req->body));
-    exchange_add_params(req, req->query);
-    err = arena_status(req->arena);
+        err = exchange_add_params(req, bytes_str(req->body));
+    if (!err)
+        err = exchange_add_params(req, req->query);
+    if (!err)
+        err = arena_status(req->arena);
     if (err)
         return err;
     err = exchange->route->handler(exchange->route->self, req, &exchange->res);

@@ -3,15 +3,18 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
 #include "codec/gzip.h"
+#include "net/http_client.h"
 #include "net/http_server.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
+#include "runtime/fault.h"
 #include "runtime/metrics.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
@@ -408,6 +411,73 @@ TEST(requests_are_counted)
     metrics_free(f.metrics);
 }
 
+/* A GET and a POST by our own client, over connections of their own. */
+static struct error *fetch_both(const struct fixture *f, struct budget *budget)
+{
+    struct context *ctx = context_create(NULL, 10 * 1000);
+    context_set_budget(ctx, budget);
+    struct http_client *client = http_client_create(f->loops, STR("test"), 4);
+    char large[64], echo[64];
+    snprintf(large, sizeof(large), "http://127.0.0.1:%d/large?size=200000", f->port);
+    snprintf(echo, sizeof(echo), "http://127.0.0.1:%d/echo", f->port);
+    struct http_client_request get = {.method = STR("GET"), .url = str_from(large)};
+    struct http_client_request post = {
+        .method = STR("POST"), .url = str_from(echo), .body = str_bytes(STR("hello"))};
+    struct buf body = BUF_INIT(budget);
+    int status = 0;
+    struct error *err = http_fetch(client, ctx, &get, &status, &body);
+    CHECK(err || status >= 400 || body.len == 200000);
+    buf_clear(&body);
+    if (!err)
+        err = http_fetch(client, ctx, &post, &status, &body);
+    CHECK(err || status >= 400 || str_ends_with(buf_str(&body), STR("POST||hello")));
+    if (!err && status >= 400)
+        err = error_create(ERROR_LIMIT, "status %d", status);
+    buf_deinit(&body);
+    http_client_free(client);
+    context_unref(ctx);
+    return err;
+}
+
+TEST(no_failed_operation_on_a_socket_does_harm)
+{
+    struct fixture f = fixture_open();
+    bool hit = true;
+    for (unsigned long n = 1; hit && n < 200; n++) {
+        fault_io_fail_nth(n);
+        struct error *err = fetch_both(&f, NULL);
+        hit = fault_io_failed() != NULL;
+        fault_io_fail_nth(0);
+        if (err)
+            CHECK_EQ(error_kind(err), ERROR_UNAVAILABLE);
+        CHECK(hit || !err);
+        error_free(err);
+    }
+    CHECK(!hit);
+    fixture_close(&f);
+}
+
+TEST(no_refused_charge_does_harm)
+{
+    struct fixture f = fixture_open();
+    struct budget *budget = budget_create(NULL, "query", 0);
+    bool hit = true;
+    for (unsigned long n = 1; hit && n < 200; n++) {
+        budget_fail_nth(n);
+        struct error *err = fetch_both(&f, budget);
+        hit = budget_charges() >= n;
+        budget_fail_nth(0);
+        if (err)
+            CHECK_EQ(error_kind(err), ERROR_LIMIT);
+        CHECK(hit || !err);
+        error_free(err);
+        CHECK_EQ(budget_used(budget), 0);
+    }
+    CHECK(!hit);
+    budget_free(budget);
+    fixture_close(&f);
+}
+
 TEST_MAIN(TEST_ENTRY(requests_get_their_answers),
           TEST_ENTRY(a_connection_is_kept_and_pipelined_requests_are_answered_in_order),
           TEST_ENTRY(a_body_is_asked_for_when_the_client_waits),
@@ -417,4 +487,6 @@ TEST_MAIN(TEST_ENTRY(requests_get_their_answers),
           TEST_ENTRY(connections_beyond_the_limit_are_closed_and_room_comes_back),
           TEST_ENTRY(a_reader_that_stops_costs_only_its_response),
           TEST_ENTRY(stop_lets_running_requests_finish),
-          TEST_ENTRY(stop_without_grace_ends_handlers), TEST_ENTRY(requests_are_counted))
+          TEST_ENTRY(stop_without_grace_ends_handlers), TEST_ENTRY(requests_are_counted),
+          TEST_ENTRY(no_failed_operation_on_a_socket_does_harm),
+          TEST_ENTRY(no_refused_charge_does_harm))
