@@ -260,6 +260,15 @@ static struct error *next_in_frame(struct remote_read *read, struct arena *arena
     return err;
 }
 
+/* Between two frames: one that is under way must stay in its arena. */
+static void rotate_arena(struct remote_read *read)
+{
+    if (arena_size(read->arena) < ARENA_SIZE)
+        return;
+    arena_unref(read->arena);
+    read->arena = arena_create(context_budget(read->ctx));
+}
+
 static struct error *give_frames(struct remote_read *read, struct arena *arena, size_t max,
                                  struct series_batch *out)
 {
@@ -270,8 +279,11 @@ static struct error *give_frames(struct remote_read *read, struct arena *arena, 
         err = next_in_frame(read, arena, &out->items[out->count], &found);
         if (!err && found)
             count_series(read, &out->items[out->count++]);
-        if (!err && !found && remote_read_ready(&read->base, NULL))
-            err = arena_status(arena);
+        if (!err && !found) {
+            rotate_arena(read);
+            if (remote_read_ready(&read->base, NULL))
+                err = arena_status(arena);
+        }
     }
     return err;
 }
@@ -285,16 +297,6 @@ static void give_sorted(struct remote_read *read, struct arena *arena, size_t ma
         out->items[i] = read->sorted[read->sorted_at++];
         count_series(read, &out->items[i]);
     }
-}
-
-/* A frame that is under way must stay in its arena. */
-static void rotate_arena(struct remote_read *read)
-{
-    if (read->state != READ_FRAMES || read->has_message || read->frame.has_length ||
-        arena_size(read->arena) < ARENA_SIZE)
-        return;
-    arena_unref(read->arena);
-    read->arena = arena_create(context_budget(read->ctx));
 }
 
 static struct error *take_error(struct remote_read *read)
@@ -326,7 +328,6 @@ static struct error *remote_read_next(struct series_set *base, struct arena *are
         }
         struct error *err = give_frames(read, arena, max, out);
         error_keep_first(&read->err, err);
-        rotate_arena(read);
     }
     /* what was found before an error is given first */
     return read->err && out->count == 0 ? take_error(read) : NULL;

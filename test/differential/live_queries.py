@@ -131,8 +131,7 @@ class TestLiveQueries:
         assert not problems, case.query + "\n" + "\n".join(problems)
 
     def test_equals_prometheus(self, setting, number):
-        if CASES[number].prometheus:
-            self.both(number, setting.titan_one, setting.prometheus, {"dedup": "false"}, EXTERNAL, setting.end)
+        self.both(number, setting.titan_one, setting.prometheus, {"dedup": "false"}, EXTERNAL, setting.end)
 
     def test_deduplicated_equals_thanos(self, setting, number):
         if CASES[number].thanos:

@@ -12,15 +12,14 @@ from collections import namedtuple
 
 EXACT, SUM, LIBM, VALUES, ORDER = "exact", "sum", "libm", "values", "order"
 
-Case = namedtuple("Case", "query how scale prometheus thanos range")
+Case = namedtuple("Case", "query how scale thanos range")
 CASES = []
 
 
-def ask(*queries, how=EXACT, scale=0.0, prometheus=True, thanos=True, range=True):
-    """prometheus=False: the answer depends on the external labels. thanos=False: Prometheus is right
-    and Thanos differs, see docs/parity.md. range=False: instant only."""
+def ask(*queries, how=EXACT, scale=0.0, thanos=True, range=True):
+    """thanos=False: Prometheus is right and Thanos differs, see docs/parity.md. range=False: instant only."""
     for query in queries:
-        CASES.append(Case(query, how, scale, prometheus, thanos, range))
+        CASES.append(Case(query, how, scale, thanos, range))
 
 
 # --- Selectors: matchers, lookback, staleness, offset, @, left-open ranges
@@ -95,6 +94,7 @@ ask('count_values("step", app_step)', 'count_values by (instance) ("length", app
 # Which series are taken depends on their hash, and Thanos's is not Prometheus's; together they are all.
 ask("count(limit_ratio(0.5, app_temperature) or limit_ratio(-0.5, app_temperature))",
     "count(limit_ratio(0.3, app_temperature) and limit_ratio(-0.7, app_temperature))")
+ask("limit_ratio(0.5, sum without (cluster, replica) (app_temperature))", "limit_ratio(-0.3, sum without (cluster, replica) (app_temperature))", thanos=False)
 
 # --- Counters
 

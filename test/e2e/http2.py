@@ -60,7 +60,8 @@ class Http2:
         self.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size)))
 
     def read_frame(self, timeout=10):
-        """(kind, flags, stream, payload), or None when the peer has closed."""
+        """(kind, flags, stream, payload), or None when the peer has closed. The payload of HEADERS is the
+        decoded list of pairs."""
         self.socket.settimeout(timeout)
         while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
             try:
@@ -77,6 +78,8 @@ class Http2:
             self.send(frame(SETTINGS, ACK, 0))
         if kind == PING and not flags & ACK:
             self.send(frame(PING, ACK, 0, payload))
+        if kind == HEADERS:
+            payload = self.decoder.decode(payload)
         return kind, flags, stream & 0x7FFFFFFF, payload
 
     def request(self, path, headers=(), end=False, authority="test"):
@@ -127,9 +130,8 @@ def finish(connection, stream, timeout=15, grant=True):
         if kind == GOAWAY:
             answer.goaway = struct.unpack(">I", payload[4:8])[0]
         elif kind == HEADERS:
-            pairs = connection.decoder.decode(payload)
             if number == stream:
-                answer.headers.update((str(name), str(value)) for name, value in pairs)
+                answer.headers.update((str(name), str(value)) for name, value in payload)
                 if flags & END_STREAM:
                     return answer
         elif kind == DATA and number == stream:
