@@ -93,7 +93,7 @@ bool address_from_addrinfo(const struct addrinfo *info, struct address *out)
     return true;
 }
 
-uint16_t address_port_of(const struct address *address)
+static uint16_t address_port_of(const struct address *address)
 {
     return ntohs(address->any.sa_family == AF_INET6 ? address->v6.sin6_port : address->v4.sin_port);
 }

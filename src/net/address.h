@@ -29,7 +29,6 @@ bool address_from_literal(struct str host, uint16_t port, struct address *out);
 /* Decimal, 0 to 65535. */
 bool address_port(struct str port, uint16_t *out);
 bool address_from_addrinfo(const struct addrinfo *info, struct address *out); /* false: not IP */
-uint16_t address_port_of(const struct address *address);
 /* "127.0.0.1:80", "[::1]:80"; gives the length. */
 size_t address_format(const struct address *address, char out[ADDRESS_TEXT_MAX]);
 

@@ -44,7 +44,7 @@ const char *grpc_code_name(enum grpc_code code)
     return (size_t)code < countof(codes) ? codes[code].name : "Unknown";
 }
 
-enum error_kind grpc_code_kind(enum grpc_code code)
+static enum error_kind grpc_code_kind(enum grpc_code code)
 {
     return (size_t)code < countof(codes) ? codes[code].kind : ERROR_INTERNAL;
 }
@@ -211,6 +211,33 @@ void grpc_timeout_format(int64_t ms, char out[16])
     snprintf(out, 16, "%lld%c", (long long)int64_min(ms, 99999999), unit);
 }
 
+/* --- messages --- */
+
+/* A message of `size` bytes to be filled, charged to budget (which must outlive it). */
+static struct error *message_create(struct budget *budget, size_t size, struct grpc_message **out)
+{
+    size_t total = sizeof(struct grpc_message) + size, page = 0;
+    struct grpc_message *message = NULL;
+    if (total >= PAGE_FROM)
+        message = page_pool_take(total, &page);
+    size_t charged = page ? page : total;
+    struct error *err = budget_charge(budget, charged, "a received message");
+    if (err) {
+        if (message)
+            page_pool_give(message, page);
+        return err;
+    }
+    if (!message)
+        message = xmalloc(total);
+    *message = (struct grpc_message){.bytes = {(const uint8_t *)(message + 1), size},
+                                     .budget = budget,
+                                     .charged = charged,
+                                     .page = page};
+    atomic_init(&message->references, 1);
+    *out = message;
+    return NULL;
+}
+
 /* --- compression --- */
 
 static const char *const encodings[] = {
@@ -279,7 +306,7 @@ struct error *grpc_message_expand(struct grpc_message *message, enum grpc_encodi
         err = error_create(ERROR_CORRUPT,
                            "grpc: compressed flag set with identity or empty encoding");
     if (!err)
-        err = grpc_message_create(message->budget, content.len, &expanded);
+        err = message_create(message->budget, content.len, &expanded);
     if (!err) {
         if (content.len)
             memcpy((uint8_t *)expanded->bytes.data, content.data, content.len);
@@ -291,31 +318,7 @@ struct error *grpc_message_expand(struct grpc_message *message, enum grpc_encodi
     return err;
 }
 
-/* --- messages --- */
-
-struct error *grpc_message_create(struct budget *budget, size_t size, struct grpc_message **out)
-{
-    size_t total = sizeof(struct grpc_message) + size, page = 0;
-    struct grpc_message *message = NULL;
-    if (total >= PAGE_FROM)
-        message = page_pool_take(total, &page);
-    size_t charged = page ? page : total;
-    struct error *err = budget_charge(budget, charged, "a received message");
-    if (err) {
-        if (message)
-            page_pool_give(message, page);
-        return err;
-    }
-    if (!message)
-        message = xmalloc(total);
-    *message = (struct grpc_message){.bytes = {(const uint8_t *)(message + 1), size},
-                                     .budget = budget,
-                                     .charged = charged,
-                                     .page = page};
-    atomic_init(&message->references, 1);
-    *out = message;
-    return NULL;
-}
+/* --- cutting bytes into messages --- */
 
 void grpc_message_unref(void *arg)
 {
@@ -341,7 +344,7 @@ static struct error *deframer_begin(struct grpc_deframer *deframer)
         return error_create(ERROR_LIMIT, "grpc: received message larger than max (%zu vs. %zu)",
                             size, deframer->message_max);
     struct error *err =
-        grpc_message_create(deframer->budget, size_min(size, AT_ONCE_MAX), &deframer->partial);
+        message_create(deframer->budget, size_min(size, AT_ONCE_MAX), &deframer->partial);
     if (err)
         return err;
     deframer->size = size;
@@ -353,8 +356,8 @@ static struct error *deframer_begin(struct grpc_deframer *deframer)
 static struct error *deframer_grow(struct grpc_deframer *deframer)
 {
     struct grpc_message *larger, *old = deframer->partial;
-    struct error *err = grpc_message_create(deframer->budget,
-                                            size_min(deframer->size, old->bytes.len * 4), &larger);
+    struct error *err =
+        message_create(deframer->budget, size_min(deframer->size, old->bytes.len * 4), &larger);
     if (err)
         return err;
     memcpy((uint8_t *)larger->bytes.data, old->bytes.data, deframer->filled);

@@ -29,7 +29,6 @@ void grpc_prefix_write(uint8_t out[GRPC_PREFIX], bool compressed, size_t len);
 
 /* grpc-status as received; a number that is not known is GRPC_UNKNOWN. False: not a number. */
 bool grpc_code_parse(struct str text, enum grpc_code *out);
-enum error_kind grpc_code_kind(enum grpc_code code);
 /* "rpc error: code = Unavailable desc = ...", of the code's kind. */
 MUST_CHECK struct error *grpc_status_error(enum grpc_code code, struct str message);
 /* Code of a response that is not gRPC, and of a reset stream. */
@@ -46,10 +45,6 @@ void grpc_message_text_decode(struct buf *out, struct str text);
 bool grpc_timeout_parse(struct str text, int64_t *ms);
 void grpc_timeout_format(int64_t ms, char out[16]);
 
-/* A message of `size` bytes to be filled by the maker, charged to budget (which must outlive it).
- * ERROR_LIMIT. */
-MUST_CHECK struct error *grpc_message_create(struct budget *budget, size_t size,
-                                             struct grpc_message **out);
 /* Undoes the compression of a received message: takes it and gives another. Fails with
  * ERROR_LIMIT (longer than max, budget) or ERROR_CORRUPT; the message is gone then too. */
 MUST_CHECK struct error *grpc_message_expand(struct grpc_message *message,

@@ -483,11 +483,6 @@ void *http2_stream_user(const struct http2_stream *stream)
     return stream->user;
 }
 
-struct http2_session *http2_stream_session(const struct http2_stream *stream)
-{
-    return stream->session;
-}
-
 /* --- receiving --- */
 
 static int begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)

@@ -112,4 +112,3 @@ size_t http2_stream_window(const struct http2_stream *stream); /* what the peer 
 
 void http2_stream_set_user(struct http2_stream *stream, void *user);
 void *http2_stream_user(const struct http2_stream *stream); /* NULL at first on the server */
-struct http2_session *http2_stream_session(const struct http2_stream *stream);
