@@ -30,7 +30,7 @@ struct sidecar_config {
     int reloader_method, hash_func;
     bool upload_compacted, ignore_unequal_blocks, out_of_order_uploads, skip_corrupted_blocks;
     struct str meta_file;
-    int64_t upload_concurrency, series_max, samples_max, series_concurrency;
+    int64_t upload_concurrency, series_max, samples_max;
     struct flag_time min_time;
 };
 
@@ -77,8 +77,6 @@ static const struct flag sidecar_flags[] = {
               "Series that one Series call may give; 0: any number."),
     FLAG_UINT(SIDECAR, samples_max, "store.limits.request-samples", "0",
               "Samples that one Series call may give, 120 a chunk; 0: any number."),
-    FLAG_UINT(SIDECAR, series_concurrency, "store.grpc.series-max-concurrency", "0",
-              "Series calls that are worked on at once; 0: 64. Titan's own.", .hidden = true),
     FLAG_TIME(SIDECAR, min_time, "min-time", "0000-01-01T00:00:00Z",
               "Start of the data that is served: RFC 3339, or a duration before now such as -2h."),
     FLAG_BOOL(SIDECAR, ignore_unequal_blocks, "shipper.ignore-unequal-block-size",
@@ -103,7 +101,6 @@ struct sidecar {
     struct store_service *store_service;
     struct info_service *info_service;
     struct grpc_method methods[STORE_SERVICE_METHODS + 1];
-    struct pool *series; /* of its own when their number is given, else NULL */
 };
 
 /* -- building and taking down -- */
@@ -147,14 +144,10 @@ static struct error *sidecar_build_stores(struct sidecar *sidecar)
 
 static void sidecar_build_services(struct sidecar *sidecar)
 {
-    enum { SERIES_WAITING_MAX = 1024 };
     const struct pools *pools = component_pools(sidecar->component);
-    size_t concurrency = (size_t)sidecar->config->series_concurrency;
-    if (concurrency)
-        sidecar->series = pool_create("series", concurrency, SERIES_WAITING_MAX);
     const struct store_service_config store = {
         .store = sidecar->store,
-        .series = sidecar->series ? sidecar->series : pools->series,
+        .series = pools->series,
         .metadata = pools->metadata,
         .metrics = component_metrics(sidecar->component),
     };
@@ -171,7 +164,6 @@ static void sidecar_build_services(struct sidecar *sidecar)
 
 static void sidecar_free(struct sidecar *sidecar)
 {
-    pool_free(sidecar->series);
     store_service_free(sidecar->store_service);
     info_service_free(sidecar->info_service);
     prometheus_watch_free(sidecar->watch);
