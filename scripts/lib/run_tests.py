@@ -47,10 +47,10 @@ def run(argv, **more):
     return subprocess.run([str(arg) for arg in argv], cwd=TOP, env={**os.environ, **SANITIZERS, **more.pop("env", {})}, **more)
 
 
-def check(name, argv):
+def check(name, argv, env=None):
     """A command that is one test: it passes when it exits with 0."""
     say(name)
-    good = run(argv).returncode == 0
+    good = run(argv, env=env or {}).returncode == 0
     summary.add(name, passed=int(good), failed=int(not good))
     return good
 
@@ -157,6 +157,8 @@ def main():
     if options.long:
         if build("thread", clang, "-Db_sanitize=thread", "-Db_lundef=false"):
             meson_tests("thread")
+            check("races of running processes", [sys.executable, "-m", "pytest", "-q", "test/e2e/test_races.py"],
+                  {"TITAN": str(TOP / "build/thread/titan"), "TITAN_LONG": "1", "PYTHONDONTWRITEBYTECODE": "1"})
         fuzz()
 
     for name in summary.failures:

@@ -65,6 +65,7 @@ struct http_connection {
     struct http_exchange *exchange;
     struct http1_chunks chunks;
     bool is_chunked;
+    bool peer_closed; /* perhaps its half only: the answer is still sent, and is the last one */
     uint64_t body_left;
 };
 
@@ -193,7 +194,8 @@ static void conn_sent(void *arg)
     struct http_connection *conn = arg;
     struct http_exchange *exchange = conn->exchange;
     conn->exchange = NULL;
-    bool keep_alive = exchange->keep_alive && !atomic_load(&conn->server->stopping);
+    bool keep_alive =
+        exchange->keep_alive && !conn->peer_closed && !atomic_load(&conn->server->stopping);
     http_exchange_free(exchange);
     if (conn->connection && keep_alive) {
         conn->state = STATE_HEAD;
@@ -400,8 +402,7 @@ static void conn_peer_closed(void *self)
 {
     struct http_connection *conn = self;
     if (conn->state == STATE_HANDLE || conn->state == STATE_SEND) {
-        conn->exchange->keep_alive =
-            false; /* it may have closed its half only: the answer is still sent */
+        conn->peer_closed = true; /* not in the exchange, which belongs to its handler */
         if (conn->state == STATE_HANDLE)
             context_cancel(conn->exchange->req.ctx);
     } else {

@@ -202,16 +202,16 @@ struct label_call {
         struct arena *arena;
         struct str_list list;
     } * answers; /* [choice.count] */
-    struct mutex lock;
+    struct mutex lock; /* also for choice.arena while stores are asked */
     struct error *first GUARDED_BY(lock);
 };
 
 static void label_call_fail(struct label_call *call, struct chosen *chosen, struct error *err)
 {
     const char *what = call->wants_values ? "values" : "names";
+    mutex_lock(&call->lock); /* the text too: it is made in the arena that all answers share */
     err = error_wrap(err, "fetch label %s from store %.*s", what,
                      STR_ARG(store_info_text(&chosen->info)));
-    mutex_lock(&call->lock);
     bool is_abort = call->query.partial == PARTIAL_ABORT;
     if (is_abort)
         error_keep_first(&call->first, error_as(err, ERROR_UNAVAILABLE));
