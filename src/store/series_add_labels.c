@@ -141,7 +141,8 @@ static bool level_goes_on(const struct add_set *set, const struct level *level,
 static void level_release(struct add_set *set, struct level *level)
 {
     if (set->released.len == 0) {
-        (void)vec_push(&set->released, *level);
+        if (!vec_push(&set->released, *level)) /* vec_status() follows */
+            arena_unref(level->arena);
         return;
     }
     struct level *released = &set->released.items[0];

@@ -106,6 +106,34 @@ TEST(added_labels_keep_the_order_of_a_full_sort)
     }
 }
 
+TEST(added_labels_survive_each_refused_charge)
+{
+    uint64_t seed = test_seed();
+    struct arena *arena = arena_create(NULL);
+    struct series_batch batch = random_series(arena, &seed, 200);
+    struct labels added = {0};
+    while (added.len == 0)
+        added = random_labels(arena, &seed);
+    bool refused = true;
+    for (unsigned long n = 1; refused; n++) {
+        struct budget *budget = budget_create(NULL, "query", 0);
+        struct arena *taken = arena_create(NULL);
+        struct series_batch out = {0};
+        struct series_set *set = series_set_add_labels(
+            budget, series_set_from_array(arena, batch.items, batch.count), added);
+        budget_fail_nth(n);
+        struct error *err = series_set_read_all(set, taken, 7, &out);
+        refused = budget_charges() >= n;
+        budget_fail_nth(0);
+        CHECK(refused || !err);
+        CHECK_ERROR(err, refused && err ? ERROR_LIMIT : ERROR_NONE);
+        arena_unref(taken);
+        CHECK_EQ(budget_used(budget), 0);
+        budget_free(budget);
+    }
+    arena_unref(arena);
+}
+
 TEST(sorting_drops_labels_and_joins)
 {
     uint64_t seed = test_seed();
@@ -325,6 +353,7 @@ TEST(a_merge_gives_what_it_has_and_waits_for_the_rest)
 
 TEST_MAIN(TEST_ENTRY(merges_equal_their_sorting_twin),
           TEST_ENTRY(added_labels_keep_the_order_of_a_full_sort),
+          TEST_ENTRY(added_labels_survive_each_refused_charge),
           TEST_ENTRY(sorting_drops_labels_and_joins), TEST_ENTRY(shards_share_a_set_out),
           TEST_ENTRY(joining_restores_split_series), TEST_ENTRY(joining_finds_series_out_of_order),
           TEST_ENTRY(chunk_lists_lose_identical_chunks), TEST_ENTRY(limited_sets_end_early),
