@@ -190,6 +190,11 @@ static struct error *proxy_select(struct store *base, struct context *ctx,
 
 /* -- label calls -- */
 
+struct label_answer {
+    struct arena *arena;
+    struct str_list list;
+};
+
 struct label_call {
     struct proxy_store *proxy;
     struct context *ctx;    /* the caller's, which gathers warnings */
@@ -198,11 +203,8 @@ struct label_call {
     bool wants_values;
     struct str name; /* of the values */
     struct choice choice;
-    struct label_answer {
-        struct arena *arena;
-        struct str_list list;
-    } * answers; /* [choice.count] */
-    struct mutex lock; /* also for choice.arena while stores are asked */
+    struct label_answer *answers; /* [choice.count] */
+    struct mutex lock;            /* also for choice.arena while stores are asked */
     struct error *first GUARDED_BY(lock);
 };
 
