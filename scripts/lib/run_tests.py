@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
-FUZZ_SECONDS = 3600  # --long: shared by all targets
+FUZZ_SECONDS = int(os.environ.get("TITAN_FUZZ_SECONDS", "3600"))  # --long: shared by all targets
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
