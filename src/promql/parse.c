@@ -556,7 +556,7 @@ static bool parse_fill_value(struct parser *parser, double *out)
 /* fill(n), or fill_left(n) and fill_right(n) in any order. */
 static bool parse_fill(struct parser *parser, struct vector_matching *matching)
 {
-    double value;
+    double value = 0;
     if (parser_accept(parser, TOKEN_FILL)) {
         if (!parse_fill_value(parser, &value))
             return false;
