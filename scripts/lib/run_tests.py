@@ -157,6 +157,7 @@ def main():
     if options.long:
         if build("thread", clang, "-Db_sanitize=thread", "-Db_lundef=false"):
             meson_tests("thread")
+            pytests(["test/interop", "test/e2e/test_replica_killed.py", "test/e2e/test_kill9.py"], {"TITAN": str(TOP / "build/thread/titan")})
             check("races of running processes", [sys.executable, "-m", "pytest", "-q", "test/e2e/test_races.py"],
                   {"TITAN": str(TOP / "build/thread/titan"), "TITAN_LONG": "1", "PYTHONDONTWRITEBYTECODE": "1"})
         fuzz()
