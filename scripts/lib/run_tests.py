@@ -12,6 +12,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 FUZZ_SECONDS = int(os.environ.get("TITAN_FUZZ_SECONDS", "3600"))  # --long: shared by all targets
+# One compiler each: clang and its thread-safety analysis for the tests, gcc for the release.
+CLANG, GCC = {"CC": "clang-14", "CXX": "clang++-14"}, {"CC": "gcc", "CXX": "g++"}
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
@@ -112,7 +114,7 @@ def pytests(arguments, env):
 
 def fuzz():
     """Each fuzz target for its share of the hour, on its corpus, two at a time."""
-    if not build("fuzz", {"CC": "clang", "CXX": "clang++"}, "-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"):
+    if not build("fuzz", CLANG, "-Dfuzzers=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"):
         return
     targets = sorted(path for path in (TOP / "build/fuzz/test/fuzz").glob("*_fuzz") if os.access(path, os.X_OK))
     seconds = max(10, 2 * FUZZ_SECONDS // max(1, len(targets)))
@@ -144,18 +146,16 @@ def main():
     parser.add_argument("-k", dest="select")
     options = parser.parse_args()
 
-    # One compiler each: clang and its thread-safety analysis for the tests, gcc for the release.
-    clang, gcc = {"CC": "clang", "CXX": "clang++"}, {"CC": "gcc", "CXX": "g++"}
-    if build("test", clang, "-Db_sanitize=address,undefined", "-Db_lundef=false"):
+    if build("test", CLANG, "-Db_sanitize=address,undefined", "-Db_lundef=false"):
         meson_tests("test")
     check("layers, lengths of functions and files", ["scripts/check-layers"])
     check("formatting", ["scripts/format"])
     if not options.quick:
-        build("release", gcc, "--buildtype=release", "-Db_pie=true", "-Dtests=false")
+        build("release", GCC, "--buildtype=release", "-Db_pie=true", "-Dtests=false")
         pytests(["-k", options.select] if options.select else [], {
             "TITAN": str(TOP / "build/test/titan"), "TITAN_RELEASE": str(TOP / "build/release/titan"), "TITAN_LONG": "1" if options.long else ""})
     if options.long:
-        if build("thread", clang, "-Db_sanitize=thread", "-Db_lundef=false"):
+        if build("thread", CLANG, "-Db_sanitize=thread", "-Db_lundef=false"):
             meson_tests("thread")
             pytests(["test/interop", "test/e2e/test_replica_killed.py", "test/e2e/test_kill9.py"], {"TITAN": str(TOP / "build/thread/titan")})
             check("races of running processes", [sys.executable, "-m", "pytest", "-q", "test/e2e/test_races.py"],
