@@ -61,7 +61,16 @@ struct http_stream {
     void (*wake)(void *arg) GUARDED_BY(lock);
     void *wake_arg GUARDED_BY(lock);
 
-    bool attached; /* on the loop only: libcurl has it */
+    bool attached;                /* on the loop only: libcurl has it */
+    struct client_socket *socket; /* on the loop only: what it is received on; NULL: nothing now */
+};
+
+struct client_socket {
+    struct http_client *client;
+    curl_socket_t fd;
+    struct event_watcher *watcher;
+    unsigned events;            /* what libcurl wants to know */
+    struct http_stream *stream; /* NULL: nobody's */
 };
 
 static void curl_start_once(void)
@@ -125,12 +134,25 @@ static void stream_signal_unlock(struct http_stream *stream) RELEASES(stream->lo
 
 /* -- on the loop -- */
 
+/* A stream has one socket at most, and a socket one stream. */
+static void stream_link(struct http_stream *stream, struct client_socket *socket)
+{
+    if (stream->socket)
+        stream->socket->stream = NULL;
+    if (socket && socket->stream)
+        socket->stream->socket = NULL;
+    stream->socket = socket;
+    if (socket)
+        socket->stream = stream;
+}
+
 static void stream_end(struct http_stream *stream, CURLcode result)
 {
     if (!stream->attached)
         return;
     stream->attached = false;
     curl_multi_remove_handle(stream->client->multi, stream->easy);
+    stream_link(stream, NULL);
     mutex_lock(&stream->lock);
     stream->ended = true;
     stream->result = result;
@@ -152,30 +174,55 @@ static void client_reap(struct http_client *client)
 
 static void client_socket_is_ready(void *arg, unsigned events);
 
-struct client_socket {
-    struct http_client *client;
-    curl_socket_t fd;
-    struct event_watcher *watcher;
-};
-
-static int client_watch(CURL *easy UNUSED, curl_socket_t fd, int what, void *self, void *assigned)
+static struct client_socket *client_socket_create(struct http_client *client, curl_socket_t fd)
 {
-    struct http_client *client = self;
+    struct client_socket *socket = xcalloc(1, sizeof(*socket));
+    socket->client = client;
+    socket->fd = fd;
+    socket->watcher = event_watcher_create(client->loop, fd, client_socket_is_ready, socket);
+    curl_multi_assign(client->multi, fd, socket);
+    return socket;
+}
+
+static void client_socket_free(struct client_socket *socket)
+{
+    if (!socket)
+        return;
+    if (socket->stream)
+        stream_link(socket->stream, NULL);
+    event_watcher_free(socket->watcher);
+    free(socket);
+}
+
+/* While a stream is paused its socket is not looked at. Some versions of libcurl (8.5) ask to go on
+ * looking, and whatever is then read they keep in memory. */
+static void client_socket_listen(struct client_socket *socket)
+{
+    bool paused = false;
+    if (socket->stream) {
+        mutex_lock(&socket->stream->lock);
+        paused = socket->stream->paused;
+        mutex_unlock(&socket->stream->lock);
+    }
+    event_watcher_set(socket->watcher, paused ? socket->events & ~EVENT_READ : socket->events);
+}
+
+static int client_watch(CURL *easy, curl_socket_t fd, int what, void *self, void *assigned)
+{
     struct client_socket *socket = assigned;
+    struct http_stream *stream = NULL;
     if (what == CURL_POLL_REMOVE) {
-        if (socket)
-            event_watcher_free(socket->watcher);
-        free(socket);
+        client_socket_free(socket);
         return 0;
     }
-    if (!socket) {
-        socket = xcalloc(1, sizeof(*socket));
-        *socket = (struct client_socket){client, fd, NULL};
-        socket->watcher = event_watcher_create(client->loop, fd, client_socket_is_ready, socket);
-        curl_multi_assign(client->multi, fd, socket);
-    }
-    event_watcher_set(socket->watcher, (what & CURL_POLL_IN ? EVENT_READ : 0) |
-                                           (what & CURL_POLL_OUT ? EVENT_WRITE : 0));
+    if (!socket)
+        socket = client_socket_create(self, fd);
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &stream);
+    if (stream && stream->attached)
+        stream_link(stream, socket);
+    socket->events =
+        (what & CURL_POLL_IN ? EVENT_READ : 0) | (what & CURL_POLL_OUT ? EVENT_WRITE : 0);
+    client_socket_listen(socket);
     return 0;
 }
 
@@ -247,6 +294,8 @@ static void stream_resume(void *arg)
     mutex_unlock(&stream->lock);
     if (stream->attached) {
         curl_easy_pause(stream->easy, CURLPAUSE_CONT); /* may bring bytes and pause again at once */
+        if (stream->socket)
+            client_socket_listen(stream->socket);
         client_reap(stream->client);
     }
     stream_unref(stream);
@@ -314,6 +363,8 @@ static size_t stream_take_body(char *data, size_t size, size_t count, void *arg)
     if (len > RING_SIZE - stream->ring_len) {
         stream->paused = true;
         stream_signal_unlock(stream);
+        if (stream->socket)
+            client_socket_listen(stream->socket);
         return CURL_WRITEFUNC_PAUSE;
     }
     ring_put_locked(stream, data, len);

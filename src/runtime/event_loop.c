@@ -163,6 +163,9 @@ static struct event_loop *loop_create(size_t number)
 
 struct event_loops *event_loops_create(size_t count)
 {
+    /* libuv 1.45 to 1.48 change what they watch through io_uring, and lose events of descriptors
+     * whose number was in use before. Whoever wants it all the same has set the variable. */
+    setenv("UV_USE_IO_URING", "0", 0);
     struct event_loops *loops = xcalloc(1, sizeof(*loops));
     loops->count = count ? count : 1;
     loops->items = xcalloc(loops->count, sizeof(loops->items[0]));
