@@ -35,6 +35,8 @@ static struct error *not_yet(void *self, struct http_request *req, struct http_r
 
 WITH_CORS(route_query, handle_query)
 WITH_CORS(route_query_range, handle_query_range)
+WITH_CORS(route_format_query, handle_format_query)
+WITH_CORS(route_parse_query, handle_parse_query)
 WITH_CORS(route_series, handle_series)
 WITH_CORS(route_label_names, handle_label_names)
 WITH_CORS(route_label_values, handle_label_values)
@@ -62,6 +64,8 @@ static const struct {
 } endpoints[] = {
     {"GET,POST", "query", "query", route_query, POOL_QUERIES},
     {"GET,POST", "query_range", "query_range", route_query_range, POOL_QUERIES},
+    {"GET,POST", "format_query", "format_query", route_format_query, POOL_METADATA},
+    {"GET,POST", "parse_query", "parse_query", route_parse_query, POOL_METADATA},
     {"GET,POST", "series", "series", route_series, POOL_METADATA},
     {"GET,POST", "labels", "label_names", route_label_names, POOL_METADATA},
     {"GET", "label/*/values", "label_values", route_label_values, POOL_METADATA},

@@ -43,6 +43,14 @@ void engine_free(struct engine *engine)
 
 /* ---- the text becomes a plan ---- */
 
+struct parse_options engine_parse_options(const struct engine *engine)
+{
+    return (struct parse_options){
+        .experimental_functions = engine->config.experimental_functions,
+        .fill_modifiers = engine->config.fill_modifiers,
+    };
+}
+
 static struct error *check_type(const struct engine_query *query, const struct expr *expr)
 {
     enum value_type type = expr_type(expr);
@@ -58,10 +66,7 @@ static struct error *make_plan(const struct engine *engine, const struct engine_
                                struct arena *arena, struct plan *plan)
 {
     const struct engine_config *config = &engine->config;
-    struct parse_options options = {
-        .experimental_functions = config->experimental_functions,
-        .fill_modifiers = config->fill_modifiers,
-    };
+    struct parse_options options = engine_parse_options(engine);
     struct plan_params params = {
         .text = query->text,
         .start_ms = query->start_ms,

@@ -15,6 +15,7 @@
 struct context;
 struct engine;
 struct histogram;
+struct parse_options;
 struct pool;
 
 struct engine_config {
@@ -28,6 +29,8 @@ struct engine_config {
 
 struct engine *engine_create(const struct engine_config *config);
 void engine_free(struct engine *engine);
+/* Which features its parser knows. */
+struct parse_options engine_parse_options(const struct engine *engine);
 
 struct engine_query {
     struct str text;

@@ -152,10 +152,9 @@ static void print_matrix(struct buf *out, const struct expr *expr)
     print_offset(out, &selector->selector.shift);
 }
 
-static void print_subquery(struct buf *out, const struct expr *expr)
+void subquery_print_suffix(struct buf *out, const struct expr *expr)
 {
     const struct duration *step = &expr->subquery.step;
-    expr_print(out, expr->subquery.expr);
     buf_append_byte(out, '[');
     print_duration(out, &expr->subquery.range);
     buf_append_byte(out, ':');
@@ -214,19 +213,25 @@ void vector_matching_print(struct buf *out, const struct vector_matching *matchi
     print_fill(out, matching);
 }
 
-static void print_binary(struct buf *out, const struct expr *expr)
+void binary_print_operator(struct buf *out, const struct expr *expr)
 {
-    expr_print(out, expr->binary.left);
-    buf_printf(out, " %s", binary_op_text(expr->binary.op));
+    buf_append_cstr(out, binary_op_text(expr->binary.op));
     if (expr->binary.is_bool)
         buf_append_cstr(out, " bool");
     if (expr->binary.matching)
         vector_matching_print(out, expr->binary.matching);
+}
+
+static void print_binary(struct buf *out, const struct expr *expr)
+{
+    expr_print(out, expr->binary.left);
+    buf_append_byte(out, ' ');
+    binary_print_operator(out, expr);
     buf_append_byte(out, ' ');
     expr_print(out, expr->binary.right);
 }
 
-static void print_aggregate(struct buf *out, const struct expr *expr)
+void aggregate_print_head(struct buf *out, const struct expr *expr)
 {
     buf_append_cstr(out, aggregate_op_text(expr->aggregate.op));
     if (expr->aggregate.without || expr->aggregate.label_count) {
@@ -234,6 +239,11 @@ static void print_aggregate(struct buf *out, const struct expr *expr)
         print_names(out, expr->aggregate.labels, expr->aggregate.label_count);
         buf_append_byte(out, ' ');
     }
+}
+
+static void print_aggregate(struct buf *out, const struct expr *expr)
+{
+    aggregate_print_head(out, expr);
     buf_append_byte(out, '(');
     if (expr->aggregate.param) {
         expr_print(out, expr->aggregate.param);
@@ -271,7 +281,8 @@ void expr_print(struct buf *out, const struct expr *expr)
         print_matrix(out, expr);
         break;
     case EXPR_SUBQUERY:
-        print_subquery(out, expr);
+        expr_print(out, expr->subquery.expr);
+        subquery_print_suffix(out, expr);
         break;
     case EXPR_UNARY:
         buf_append_byte(out, expr->unary.negative ? '-' : '+');

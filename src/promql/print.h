@@ -8,3 +8,8 @@
 void expr_print(struct buf *out, const struct expr *expr);
 /* " on (a) group_left (b)": empty for a plain one-to-one match. */
 void vector_matching_print(struct buf *out, const struct vector_matching *matching);
+
+/* Parts of it, for other layouts: "sum by (a) ", "== bool on (a)", "[1h:1m] offset 5m". */
+void aggregate_print_head(struct buf *out, const struct expr *expr);
+void binary_print_operator(struct buf *out, const struct expr *expr);
+void subquery_print_suffix(struct buf *out, const struct expr *expr);

@@ -6,6 +6,7 @@
 
 #include "promql/parse.h"
 #include "promql/plan.h"
+#include "promql/pretty.h"
 #include "promql/print.h"
 
 static const struct parse_options everything = {
@@ -62,6 +63,22 @@ static void print_thrice(const struct expr *expr, struct arena *arena)
     buf_deinit(&thrice);
 }
 
+/* Lines and indentation change nothing of what is read. */
+static void print_lines(const struct expr *expr, struct arena *arena)
+{
+    struct buf plain = {0}, lines = {0}, again = {0}, plain_again = {0};
+    expr_print(&plain, expr);
+    expr_print_pretty(&lines, expr);
+    if (print_again(buf_str(&lines), &again, arena) &&
+        print_again(buf_str(&plain), &plain_again, arena) &&
+        !str_equal(buf_str(&again), buf_str(&plain_again)))
+        abort();
+    buf_deinit(&plain);
+    buf_deinit(&lines);
+    buf_deinit(&again);
+    buf_deinit(&plain_again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = bytes_str((struct bytes){data, size});
@@ -73,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error *err = promql_parse(text, &everything, arena, &expr);
     if (!err) {
         print_thrice(expr, arena);
+        print_lines(expr, arena);
         plan(expr, text, 0, false);
         plan(expr, text, 60000, size % 2);
     }

@@ -103,6 +103,23 @@ static const struct {
      "200 {\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},"
      "\"value\":[2,\"+Inf\"]}],\"analysis\":{}},\"warnings\":[\"PromQL warning: quantile value "
      "should be between 0 and 1, got 2\"]}"},
+    /* queries that are not evaluated */
+    {"format_query?query=sum+by(a)(%20up%20)",
+     "200 {\"status\":\"success\",\"data\":\"sum by (a) (up)\"}"},
+    {"format_query?query=label_replace(sum%20by(a)(rate(some_long_name_total%7Bjob=%22p%22%7D[5m]))"
+     ","
+     "%22some_long_name%22,%22$1%22,%22x%22,%22(.*)%22)",
+     "200 {\"status\":\"success\",\"data\":\"label_replace(\\n  sum by (a) "
+     "(rate(some_long_name_total{job=\\\"p\\\"}[5m])),\\n  \\\"some_long_name\\\",\\n  "
+     "\\\"$1\\\",\\n  \\\"x\\\",\\n  \\\"(.*)\\\"\\n)\"}"},
+    {"format_query?query=up%7B",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid parameter "
+     "\\\"query\\\": 1:4: parse error: unexpected end of input inside braces\"}"},
+    {"parse_query?query=-1",
+     "200 {\"status\":\"success\",\"data\":{\"type\":\"numberLiteral\",\"val\":\"-1\"}}"},
+    {"parse_query?query=",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid parameter "
+     "\\\"query\\\": unknown position: parse error: no expression found in input\"}"},
     /* range queries */
     {"query_range?query=1&start=1&end=4&step=1.5",
      "200 {\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},"
