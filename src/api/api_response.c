@@ -1,5 +1,7 @@
 #include "api/api_response.h"
 
+#include <stdio.h>
+
 #include "runtime/context.h"
 
 void api_set_cors(struct http_response *res)
@@ -40,18 +42,48 @@ static void write_warning(void *arg, struct str text)
         writer->is_partial = true;
 }
 
-void api_end(struct http_response *res, struct json_writer *json, struct context *ctx)
+static void write_annotations(struct json_writer *json, const struct str_list *list,
+                              const char *kind)
+{
+    enum { SHOWN_MAX = 10 };
+    char more[64];
+    for (size_t i = 0; i < list->count && i < SHOWN_MAX; i++)
+        json_put_str(json, list->items[i]);
+    if (list->count <= SHOWN_MAX)
+        return;
+    (void)snprintf(more, sizeof(more), "%zu more %s annotations omitted", list->count - SHOWN_MAX,
+                   kind);
+    json_put_cstr(json, more);
+}
+
+void api_end_query(struct http_response *res, struct json_writer *json, struct context *ctx,
+                   const struct str_list *warnings, const struct str_list *infos)
 {
     struct warning_writer writer = {.json = json};
-    if (ctx && context_has_warnings(ctx)) {
+    bool has_own = ctx && context_has_warnings(ctx);
+    if (has_own || warnings->count) {
         json_put_key(json, "warnings");
         json_begin_array(json);
-        context_each_warning(ctx, write_warning, &writer);
+        if (has_own)
+            context_each_warning(ctx, write_warning, &writer);
+        write_annotations(json, warnings, "warning");
+        json_end_array(json);
+    }
+    if (infos->count) {
+        json_put_key(json, "infos");
+        json_begin_array(json);
+        write_annotations(json, infos, "info");
         json_end_array(json);
     }
     json_end_object(json);
     if (writer.is_partial)
         set_no_store(res);
+}
+
+void api_end(struct http_response *res, struct json_writer *json, struct context *ctx)
+{
+    static const struct str_list none;
+    api_end_query(res, json, ctx, &none, &none);
 }
 
 void api_respond_failure(struct http_response *res, int status, const char *type, struct str text)

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "codec/json.h"
 #include "net/http_server.h"
+#include "store/str_list.h"
 
 struct context;
 
@@ -21,6 +22,10 @@ struct json_writer api_begin(struct http_response *res);
 /* ctx's warnings go behind the data (NULL: there are none); answers that are not whole are not to
  * be cached. */
 void api_end(struct http_response *res, struct json_writer *json, struct context *ctx);
+/* The same with what a query has to say, as Prometheus shows it: at most ten texts of each list,
+ * and how many more there are. Infos have a list of their own. */
+void api_end_query(struct http_response *res, struct json_writer *json, struct context *ctx,
+                   const struct str_list *warnings, const struct str_list *infos);
 
 /* Replaces whatever is in the response. */
 void api_respond_failure(struct http_response *res, int status, const char *type, struct str text);

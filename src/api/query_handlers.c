@@ -43,30 +43,6 @@ static void write_stats(struct json_writer *json, const struct engine_result *re
     json_end_object(json);
 }
 
-/* The engine's texts end with a place in the query, " (1:10)", as Prometheus's do; Thanos's don't.
- */
-static struct str without_place(struct str text)
-{
-    size_t at = text.len;
-    if (at == 0 || text.data[--at] != ')')
-        return text;
-    while (at > 0 &&
-           (text.data[at - 1] == ':' || (text.data[at - 1] >= '0' && text.data[at - 1] <= '9')))
-        at--;
-    if (at < 2 || text.data[at - 1] != '(' || text.data[at - 2] != ' ')
-        return text;
-    return str_slice(text, 0, at - 2);
-}
-
-/* Thanos puts all of them into "warnings". */
-static void add_annotations(struct context *ctx, const struct engine_result *result)
-{
-    for (size_t i = 0; i < result->warnings.count; i++)
-        context_warn(ctx, without_place(result->warnings.items[i]));
-    for (size_t i = 0; i < result->infos.count; i++)
-        context_warn(ctx, without_place(result->infos.items[i]));
-}
-
 static void respond(struct query_call *call, const struct query_params *params,
                     const struct engine_result *result, const struct timings *timings,
                     struct http_response *res)
@@ -83,10 +59,9 @@ static void respond(struct query_call *call, const struct query_params *params,
     json_begin_object(&json);
     json_end_object(&json);
     json_end_object(&json);
-    add_annotations(call->ctx, result);
     if (params->wants_analysis)
         context_warn(call->ctx, STR("Query not analyzable; analysis is not supported yet."));
-    api_end(res, &json, call->ctx);
+    api_end_query(res, &json, call->ctx, &result->warnings, &result->infos);
 }
 
 static struct error *run(struct query_call *call, const struct query_params *params,

@@ -102,7 +102,13 @@ static const struct {
     {"query?query=quantile(2,up)&time=2",
      "200 {\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},"
      "\"value\":[2,\"+Inf\"]}],\"analysis\":{}},\"warnings\":[\"PromQL warning: quantile value "
-     "should be between 0 and 1, got 2\"]}"},
+     "should be between 0 and 1, got 2 (1:10)\"]}"},
+    {"query?query=rate(up[5s])%2bon(job)quantile(-1,up)by(job)&time=2",
+     "200 {\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{"
+     "\"job\":\"p\"},\"value\":[2,\"-Inf\"]}],\"analysis\":{}},\"warnings\":[\"PromQL warning: "
+     "quantile value should be between 0 and 1, got -1 (1:30)\"],\"infos\":[\"PromQL info: metric "
+     "might not be a counter, name does not end in _total/_sum/_count/_bucket: \\\"up\\\" "
+     "(1:6)\"]}"},
     /* queries that are not evaluated */
     {"format_query?query=sum+by(a)(%20up%20)",
      "200 {\"status\":\"success\",\"data\":\"sum by (a) (up)\"}"},
