@@ -133,7 +133,7 @@ struct error *param_selectors(const struct http_request *req, const char *name,
         if (!str_equal(req->params[i].name, key))
             continue;
         struct store_match *match = &(*out)[at++];
-        struct error *err = promql_parse_selector(req->params[i].value, req->arena, &matchers,
+        struct error *err = promql_parse_selector(req->params[i].value, NULL, req->arena, &matchers,
                                                   &match->matcher_count);
         if (err)
             return err;

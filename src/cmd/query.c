@@ -92,8 +92,7 @@ static const struct flag query_flags[] = {
     FLAG_DURATION(QUERY, timeout_ms, "query.timeout", "2m", "How long a query may take."),
     FLAG_ENUM(QUERY, engine, "query.promql-engine", "prometheus|thanos", "prometheus",
               "Engine that requests get by default; both names are this one engine."),
-    FLAG_BOOL(QUERY, x_functions, "query.enable-x-functions", "Allow xrate, xincrease and xdelta.",
-              .later = true),
+    FLAG_BOOL(QUERY, x_functions, "query.enable-x-functions", "Allow xrate, xincrease and xdelta."),
     FLAG_ENUM(QUERY, mode, "query.mode", "local|distributed", "local",
               "Where queries are evaluated.", .later = true),
     FLAG_INT(QUERY, max_concurrent, "query.max-concurrent", "20",
@@ -122,8 +121,11 @@ static const struct flag query_flags[] = {
                  "Answer with warnings when stores fail, unless a request says otherwise."),
     FLAG_STRING(QUERY, active_query_path, "query.active-query-path", "",
                 "Directory of the log of active queries.", .later = true),
-    FLAG_STRINGS(QUERY, features, "enable-feature",
-                 "Features to turn on, with commas between (repeated)."),
+    FLAG_STRINGS(
+        QUERY, features, "enable-feature",
+        "Features to turn on, with commas between (repeated): promql-experimental-functions, "
+        "promql-binop-fill-modifiers, promql-unquoted-utf8-names, "
+        "promql-delayed-name-removal, type-and-unit-labels, use-start-timestamps."),
     FLAG_DURATION(QUERY, evaluation_interval_ms, "query.default-evaluation-interval", "1m",
                   "Step of subqueries that name none."),
     FLAG_DURATION(QUERY, default_step_ms, "query.default-step", "1s",
@@ -252,6 +254,7 @@ static struct str_list split_list(struct arena *arena, const struct flag_strings
     return list;
 }
 
+/* Those that concern PromQL; Prometheus and Thanos know others and ones that are always on. */
 static bool has_feature(const struct str_list *features, struct str name)
 {
     for (size_t i = 0; i < features->count; i++)
@@ -336,6 +339,17 @@ static struct error *query_build_stores(struct query *query)
     return NULL;
 }
 
+static struct parse_options parse_options_of(const struct query_config *config,
+                                             const struct str_list *features)
+{
+    return (struct parse_options){
+        .experimental_functions = has_feature(features, STR("promql-experimental-functions")),
+        .fill_modifiers = has_feature(features, STR("promql-binop-fill-modifiers")),
+        .unquoted_utf8_names = has_feature(features, STR("promql-unquoted-utf8-names")),
+        .extended_functions = config->x_functions,
+    };
+}
+
 static void query_build_engine(struct query *query)
 {
     const struct query_config *config = query->config;
@@ -344,9 +358,10 @@ static void query_build_engine(struct query *query)
         .compute = component_pools(query->component)->compute,
         .lookback_ms = config->lookback_ms,
         .subquery_step_ms = config->evaluation_interval_ms,
-        .experimental_functions = has_feature(&features, STR("promql-experimental-functions")),
+        .parse = parse_options_of(config, &features),
         .delayed_name_removal = has_feature(&features, STR("promql-delayed-name-removal")),
-        .fill_modifiers = has_feature(&features, STR("promql-binop-fill-modifiers")),
+        .type_and_unit_labels = has_feature(&features, STR("type-and-unit-labels")),
+        .use_start_timestamps = has_feature(&features, STR("use-start-timestamps")),
     };
     query->engine = engine_create(&engine);
 }

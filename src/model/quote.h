@@ -14,3 +14,5 @@ void quote_append(struct buf *out, struct str s);
 
 /* Whether Go prints a code point as it is. */
 bool rune_is_printable(uint32_t rune);
+/* Of any script: Go's unicode.IsLetter. */
+bool rune_is_letter(uint32_t rune);

@@ -132,6 +132,7 @@ struct expr {
     enum expr_kind kind;
     uint32_t height; /* of the tree below, 1 for a leaf: at most PROMQL_DEPTH_MAX */
     struct position position;
+    bool unquoted_names; /* where it was parsed, names of any script need no quotes */
     union {
         struct {
             double value;

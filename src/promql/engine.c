@@ -45,10 +45,7 @@ void engine_free(struct engine *engine)
 
 struct parse_options engine_parse_options(const struct engine *engine)
 {
-    return (struct parse_options){
-        .experimental_functions = engine->config.experimental_functions,
-        .fill_modifiers = engine->config.fill_modifiers,
-    };
+    return engine->config.parse;
 }
 
 static struct error *check_type(const struct engine_query *query, const struct expr *expr)
@@ -66,7 +63,6 @@ static struct error *make_plan(const struct engine *engine, const struct engine_
                                struct arena *arena, struct plan *plan)
 {
     const struct engine_config *config = &engine->config;
-    struct parse_options options = engine_parse_options(engine);
     struct plan_params params = {
         .text = query->text,
         .start_ms = query->start_ms,
@@ -78,7 +74,7 @@ static struct error *make_plan(const struct engine *engine, const struct engine_
         .delayed_name_removal = config->delayed_name_removal,
     };
     struct expr *expr;
-    struct error *err = promql_parse(query->text, &options, arena, &expr);
+    struct error *err = promql_parse(query->text, &config->parse, arena, &expr);
     if (!err)
         err = check_type(query, expr);
     if (!err)
@@ -264,6 +260,8 @@ static struct execution execution_of(const struct engine *engine, struct store *
         .compute = engine->config.compute,
         .budget = context_budget(ctx),
         .delayed_names = engine->config.delayed_name_removal,
+        .type_and_unit_labels = engine->config.type_and_unit_labels,
+        .use_start_timestamps = engine->config.use_start_timestamps,
         .dedup = DEDUP_OFF,
         .partial = query->partial,
         .store_matches = query->store_matches,

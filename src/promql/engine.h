@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "chunk/samples.h"
 #include "model/labels.h"
+#include "promql/options.h"
 #include "store/store.h"
 
 struct context;
@@ -23,8 +24,12 @@ struct engine_config {
     int64_t lookback_ms;      /* default, 0: 5 min */
     int64_t subquery_step_ms; /* default of [1h:], 0: 1 min */
     size_t samples_max;       /* result and held samples, 0: 50,000,000 */
-    bool experimental_functions, delayed_name_removal, fill_modifiers; /* feature flags of
-                                                                          Prometheus */
+    struct parse_options parse;
+    /* Feature flags of Prometheus. */
+    bool delayed_name_removal; /* promql-delayed-name-removal */
+    bool type_and_unit_labels; /* type-and-unit-labels: __type__ tells a counter from a gauge */
+    bool use_start_timestamps; /* use-start-timestamps: rate() and the like know when a counter
+                                  began */
 };
 
 struct engine *engine_create(const struct engine_config *config);

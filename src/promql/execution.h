@@ -25,7 +25,8 @@ struct execution {
     const struct plan *plan;
     struct annotations *annotations;
     struct budget *budget;
-    bool delayed_names; /* dropped names stay visible until the root */
+    bool delayed_names;                              /* dropped names stay visible until the root */
+    bool type_and_unit_labels, use_start_timestamps; /* as in engine_config */
 
     /* What selects are made with. */
     enum dedup dedup;

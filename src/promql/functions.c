@@ -4,7 +4,7 @@
 
 #include "base/compiler.h"
 
-enum { EXPERIMENTAL = 1, EXTENDED = 2, KEEPS_NAME = 4, FLOATS_ONLY = 8, LATER = 16 };
+enum { EXPERIMENTAL = 1, EXTENDED = 2, KEEPS_NAME = 4, FLOATS_ONLY = 8 };
 
 #define S VALUE_SCALAR
 #define V VALUE_VECTOR
@@ -24,7 +24,6 @@ enum { EXPERIMENTAL = 1, EXTENDED = 2, KEEPS_NAME = 4, FLOATS_ONLY = 8, LATER = 
         .extended = ((flags)&EXTENDED) != 0,                                                       \
         .keeps_name = ((flags)&KEEPS_NAME) != 0,                                                   \
         .floats_only = ((flags)&FLOATS_ONLY) != 0,                                                 \
-        .later = ((flags)&LATER) != 0,                                                             \
     }
 #define ROW0(function_id, function_name, function_class, result_type, extra, flags)                \
     [FUNCTION_##function_id] = {                                                                   \
@@ -70,19 +69,19 @@ static const struct function functions[FUNCTION_NUMBER] = {
     ROW(EXP, "exp", VALUES, V, 0, FLOATS_ONLY, V),
     ROW(FIRST_OVER_TIME, "first_over_time", WINDOWS, V, 0, KEEPS_NAME, M),
     ROW(FLOOR, "floor", VALUES, V, 0, FLOATS_ONLY, V),
-    ROW(HISTOGRAM_AVG, "histogram_avg", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
-    ROW(HISTOGRAM_COUNT, "histogram_count", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
+    ROW(HISTOGRAM_AVG, "histogram_avg", HISTOGRAMS, V, 0, FLOATS_ONLY, V),
+    ROW(HISTOGRAM_COUNT, "histogram_count", HISTOGRAMS, V, 0, FLOATS_ONLY, V),
     ROW(HISTOGRAM_FRACTION, "histogram_fraction", HISTOGRAMS, V, 0, FLOATS_ONLY, S, S, V),
     ROW(HISTOGRAM_QUANTILE, "histogram_quantile", HISTOGRAMS, V, 0, FLOATS_ONLY, S, V),
-    ROW(HISTOGRAM_QUANTILES, "histogram_quantiles", HISTOGRAMS, V, 9,
-        EXPERIMENTAL | FLOATS_ONLY | LATER, V, T, S, S),
-    ROW(HISTOGRAM_STDDEV, "histogram_stddev", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
-    ROW(HISTOGRAM_STDVAR, "histogram_stdvar", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
-    ROW(HISTOGRAM_SUM, "histogram_sum", HISTOGRAMS, V, 0, FLOATS_ONLY | LATER, V),
+    ROW(HISTOGRAM_QUANTILES, "histogram_quantiles", HISTOGRAMS, V, 9, EXPERIMENTAL | FLOATS_ONLY, V,
+        T, S, S),
+    ROW(HISTOGRAM_STDDEV, "histogram_stddev", HISTOGRAMS, V, 0, FLOATS_ONLY, V),
+    ROW(HISTOGRAM_STDVAR, "histogram_stdvar", HISTOGRAMS, V, 0, FLOATS_ONLY, V),
+    ROW(HISTOGRAM_SUM, "histogram_sum", HISTOGRAMS, V, 0, FLOATS_ONLY, V),
     ROW(HOUR, "hour", VALUES, V, 1, FLOATS_ONLY, V),
     ROW(IDELTA, "idelta", WINDOWS, V, 0, 0, M),
     ROW(INCREASE, "increase", WINDOWS, V, 0, 0, M),
-    ROW(INFO, "info", SPECIAL, V, 1, EXPERIMENTAL | KEEPS_NAME | LATER, V, V),
+    ROW(INFO, "info", SPECIAL, V, 1, EXPERIMENTAL | KEEPS_NAME, V, V),
     ROW(INTEGRAL, "integral", WINDOWS, V, 1, EXPERIMENTAL | FLOATS_ONLY, M, S),
     ROW(IRATE, "irate", WINDOWS, V, 0, 0, M),
     ROW(LABEL_JOIN, "label_join", LABELS, V, -1, KEEPS_NAME, V, T, T, T),
@@ -117,7 +116,7 @@ static const struct function functions[FUNCTION_NUMBER] = {
     ROW(SORT_DESC, "sort_desc", SORTS, V, 0, KEEPS_NAME, V),
     ROW(SQRT, "sqrt", VALUES, V, 0, FLOATS_ONLY, V),
     ROW0(START, "start", SCALARS, S, 0, EXPERIMENTAL | FLOATS_ONLY),
-    ROW(START_TIMESTAMP, "start_timestamp", SPECIAL, V, 0, EXPERIMENTAL | FLOATS_ONLY | LATER, V),
+    ROW(START_TIMESTAMP, "start_timestamp", SPECIAL, V, 0, EXPERIMENTAL | FLOATS_ONLY, V),
     ROW(STDDEV_OVER_TIME, "stddev_over_time", WINDOWS, V, 0, FLOATS_ONLY, M),
     ROW(STDVAR_OVER_TIME, "stdvar_over_time", WINDOWS, V, 0, FLOATS_ONLY, M),
     ROW0(STEP, "step", SCALARS, S, 0, EXPERIMENTAL | FLOATS_ONLY),

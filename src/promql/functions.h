@@ -132,7 +132,6 @@ struct function {
     bool extended;     /* Thanos's, behind its own flag */
     bool keeps_name;   /* __name__ stays in the result */
     bool floats_only;  /* the result has no native histograms */
-    bool later;        /* parsed, but evaluation comes with a later version */
 };
 
 /* By name; NULL when there is none. */

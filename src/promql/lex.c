@@ -136,9 +136,9 @@ struct error *parse_error_create(struct str text, size_t pos, const char *format
     return err;
 }
 
-void lexer_init(struct lexer *lexer, struct str text)
+void lexer_init(struct lexer *lexer, struct str text, bool unquoted_utf8_names)
 {
-    *lexer = (struct lexer){.text = text};
+    *lexer = (struct lexer){.text = text, .unquoted_utf8_names = unquoted_utf8_names};
 }
 
 /* Code point at pos and the position behind it; broken bytes are U+FFFD, one by one. */
@@ -198,6 +198,31 @@ static bool is_alpha(int32_t rune)
 static bool is_word(int32_t rune)
 {
     return is_alpha(rune) || is_digit(rune);
+}
+
+static bool starts_name(const struct lexer *lexer, int32_t rune)
+{
+    if (is_alpha(rune))
+        return true;
+    return lexer->unquoted_utf8_names && rune >= 0x80 && rune_is_letter((uint32_t)rune);
+}
+
+static bool continues_name(const struct lexer *lexer, int32_t rune)
+{
+    return starts_name(lexer, rune) || is_digit(rune) ||
+           (lexer->unquoted_utf8_names && rune == '.');
+}
+
+bool name_is_unquoted_utf8(struct str name)
+{
+    struct lexer lexer;
+    lexer_init(&lexer, name, true);
+    if (!starts_name(&lexer, advance(&lexer)))
+        return false;
+    while (lexer.pos < name.len)
+        if (!continues_name(&lexer, advance(&lexer)))
+            return false;
+    return true;
 }
 
 static struct error *fail(const struct lexer *lexer, const char *text)
@@ -429,8 +454,8 @@ static bool is_followed_by_paren(const struct lexer *lexer)
 static struct error *lex_word(struct lexer *lexer, struct token *out)
 {
     bool has_colon = false;
-    while (is_word(peek(lexer)) || peek(lexer) == ':')
-        has_colon |= lexer->text.data[lexer->pos++] == ':';
+    while (continues_name(lexer, peek(lexer)) || peek(lexer) == ':')
+        has_colon |= advance(lexer) == ':';
     const struct word *word =
         has_colon ? NULL : word_find(str_slice(lexer->text, lexer->start, lexer->pos));
     if (!word)
@@ -493,10 +518,10 @@ static struct error *lex_in_braces(struct lexer *lexer, struct token *out)
     default:
         break;
     }
-    if (!is_alpha(rune))
+    if (!starts_name(lexer, rune))
         return fail_at_rune(lexer, "unexpected character inside braces: ", rune, "");
-    while (is_word(peek(lexer)))
-        lexer->pos++;
+    while (continues_name(lexer, peek(lexer)))
+        advance(lexer);
     return emit(lexer, TOKEN_IDENTIFIER, out);
 }
 
@@ -559,7 +584,7 @@ static struct error *lex_in_brackets(struct lexer *lexer, struct token *out)
 static struct error *lex_letter(struct lexer *lexer, int32_t rune, struct token *out)
 {
     if (!lexer->bracket_open) {
-        lexer->pos--;
+        lexer->pos = lexer->start;
         return lex_word(lexer, out);
     }
     if (rune == ':' && lexer->got_colon)
@@ -658,7 +683,7 @@ static struct error *lex_statement(struct lexer *lexer, struct token *out)
         lexer->pos--;
         return lex_number(lexer, out);
     }
-    if (is_alpha(rune) || rune == ':')
+    if (starts_name(lexer, rune) || rune == ':')
         return lex_letter(lexer, rune, out);
     return fail_at_rune(lexer, "unexpected character: ", rune, "");
 }

@@ -100,13 +100,17 @@ struct lexer {
     size_t paren_depth;
     enum lex_state state; /* LEX_DURATION: since '[', until the first number */
     bool brace_open, bracket_open, got_colon, got_duration;
+    bool unquoted_utf8_names; /* names may have letters of any script, and dots behind the first */
 };
 
-void lexer_init(struct lexer *lexer, struct str text);
+void lexer_init(struct lexer *lexer, struct str text, bool unquoted_utf8_names);
 
 /* The next token but for comments. An error is ERROR_INVALID and complete with its position; do not
  * go on after it. */
 MUST_CHECK struct error *lexer_next(struct lexer *lexer, struct token *out);
+
+/* Whether a name can be written without quotes where such names are on. */
+bool name_is_unquoted_utf8(struct str name);
 
 /* As errors name it: identifier "foo", <by>, <op:+>, end of input. */
 void token_describe(struct buf *out, const struct token *token);

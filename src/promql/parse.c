@@ -83,7 +83,9 @@ static bool parse_label(struct parser *parser, struct str *out)
         *out = arena_str(parser->arena, parser_take(parser).text);
     else
         return parser_unexpected_in(parser, "grouping opts", "label");
-    if (out->len == 0 || !str_is_utf8(*out))
+    bool needs_quotes =
+        type != TOKEN_STRING && parser->options.unquoted_utf8_names && !name_is_unquoted_utf8(*out);
+    if (out->len == 0 || !str_is_utf8(*out) || needs_quotes)
         return parser_fail_quoted(parser, pos, "invalid label name for grouping: ", *out);
     return true;
 }
@@ -701,14 +703,14 @@ struct error *promql_parse(struct str text, const struct parse_options *options,
     return err;
 }
 
-struct error *promql_parse_selector(struct str text, struct arena *arena, struct matcher **matchers,
-                                    size_t *count)
+struct error *promql_parse_selector(struct str text, const struct parse_options *options,
+                                    struct arena *arena, struct matcher **matchers, size_t *count)
 {
     struct error *err = check_length(text);
     if (err)
         return err;
     struct parser parser;
-    parser_init(&parser, text, NULL, arena);
+    parser_init(&parser, text, options, arena);
     struct expr *expr = parse_selector(&parser);
     err = finish(&parser);
     if (err)
@@ -718,13 +720,14 @@ struct error *promql_parse_selector(struct str text, struct arena *arena, struct
     return NULL;
 }
 
-struct error *promql_parse_metric(struct str text, struct arena *arena, struct labels *out)
+struct error *promql_parse_metric(struct str text, const struct parse_options *options,
+                                  struct arena *arena, struct labels *out)
 {
     struct error *err = check_length(text);
     if (err)
         return err;
     struct parser parser;
-    parser_init(&parser, text, NULL, arena);
+    parser_init(&parser, text, options, arena);
     parse_metric(&parser, out);
     return finish(&parser);
 }

@@ -8,30 +8,28 @@
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "promql/ast.h"
+#include "promql/options.h"
 
 enum {
     PROMQL_TEXT_MAX = 1 << 20, /* bytes */
     PROMQL_DEPTH_MAX = 1000,   /* of nested expressions */
 };
 
-struct parse_options { /* feature flags of Prometheus 3.16, and Thanos's for x functions */
-    bool experimental_functions; /* promql-experimental-functions */
-    bool fill_modifiers;         /* promql-binop-fill-modifiers */
-    bool extended_functions;     /* xrate, xincrease, xdelta */
-};
-
-/* The text must outlive the result only for positions: names and strings are copied. Fails with
+/* Of all functions here: options NULL is none of them.
+ *
+ * The text must outlive the result only for positions: names and strings are copied. Fails with
  * ERROR_INVALID, text as Prometheus's: "1:5: parse error: unexpected ...". */
 MUST_CHECK struct error *promql_parse(struct str text, const struct parse_options *options,
                                       struct arena *arena, struct expr **out);
 
 /* A selector alone, as in match[]: matchers that all match the empty value are fine here. */
-MUST_CHECK struct error *promql_parse_selector(struct str text, struct arena *arena,
-                                               struct matcher **matchers, size_t *count);
+MUST_CHECK struct error *promql_parse_selector(struct str text, const struct parse_options *options,
+                                               struct arena *arena, struct matcher **matchers,
+                                               size_t *count);
 
 /* A metric: name{a="b"}. */
-MUST_CHECK struct error *promql_parse_metric(struct str text, struct arena *arena,
-                                             struct labels *out);
+MUST_CHECK struct error *promql_parse_metric(struct str text, const struct parse_options *options,
+                                             struct arena *arena, struct labels *out);
 
 /* "line:column" of a position, both from 1 on, the column in bytes. */
 void promql_position_print(struct buf *out, struct str text, struct position position);

@@ -10,7 +10,7 @@ void parser_init(struct parser *parser, struct str text, const struct parse_opti
     *parser = (struct parser){.arena = arena};
     if (options)
         parser->options = *options;
-    lexer_init(&parser->lexer, text);
+    lexer_init(&parser->lexer, text, parser->options.unquoted_utf8_names);
 }
 
 static bool token_closes(enum token_type type)
@@ -132,6 +132,7 @@ struct expr *parser_new(struct parser *parser, enum expr_kind kind, struct posit
     struct expr *expr = arena_zalloc(parser->arena, sizeof(*expr));
     expr->kind = kind;
     expr->position = position;
+    expr->unquoted_names = parser->options.unquoted_utf8_names;
     uint32_t height = left ? left->height : 0;
     if (right && right->height > height)
         height = right->height;

@@ -38,15 +38,17 @@ enum plan_kind {
  *
  * With r = (has_at ? at_ms : step's time) - offset_ms: an instant selector reads the last sample in
  * (r - lookback_ms, r], a range selector all in (r - range_ms, r]; anchored and smoothed selectors
- * read lookback_ms further on the left, smoothed also on the right. */
+ * and those of xrate and its kin read before_ms further on the left, smoothed ones also lookback_ms
+ * on the right. */
 struct plan_selector {
     const struct matcher *matchers;
     size_t matcher_count;
-    int64_t range_ms, offset_ms, lookback_ms;
+    int64_t range_ms, offset_ms, lookback_ms, before_ms;
     bool has_at;
     int64_t at_ms;
     enum extended_range extended;
     bool read_times;     /* argument of timestamp(): values are the samples' times in seconds */
+    bool read_starts;    /* argument of start_timestamp(): the times at which counters began */
     bool skip_buckets;   /* only count and sum of histograms are looked at */
     enum aggr_read read; /* of downsampled data */
     unsigned aggrs;      /* AGGR_BIT()s to ask for */

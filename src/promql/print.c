@@ -6,22 +6,23 @@
 #include "base/vec.h"
 #include "codec/float_text.h"
 #include "model/quote.h"
+#include "promql/lex.h"
 
-static void print_name(struct buf *out, struct str name)
+static void print_name(struct buf *out, struct str name, bool unquoted_names)
 {
-    if (label_name_is_legacy(name))
+    if (unquoted_names ? name_is_unquoted_utf8(name) : label_name_is_legacy(name))
         buf_append_str(out, name);
     else
         quote_append(out, name);
 }
 
-static void print_names(struct buf *out, const struct str *names, size_t count)
+static void print_names(struct buf *out, const struct str *names, size_t count, bool unquoted_names)
 {
     buf_append_byte(out, '(');
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             buf_append_cstr(out, ", ");
-        print_name(out, names[i]);
+        print_name(out, names[i], unquoted_names);
     }
     buf_append_byte(out, ')');
 }
@@ -93,6 +94,13 @@ static void print_extended(struct buf *out, enum extended_range extended)
         buf_append_cstr(out, extended == RANGE_ANCHORED ? " anchored" : " smoothed");
 }
 
+static void print_matcher(struct buf *out, const struct matcher *matcher, bool unquoted_names)
+{
+    print_name(out, matcher->name, unquoted_names);
+    buf_append_cstr(out, match_op_text(matcher->op));
+    quote_append(out, matcher->value);
+}
+
 static bool matcher_is_name(const struct matcher *matcher, struct str name)
 {
     return matcher->op == MATCH_EQUAL && name.len && str_equal(matcher->value, name) &&
@@ -110,7 +118,7 @@ static void print_matchers(struct buf *out, const struct expr *expr)
         if (matcher_is_name(matcher, name))
             continue;
         size_t start = texts.len;
-        matcher_print(&texts, matcher);
+        print_matcher(&texts, matcher, expr->unquoted_names);
         vec_push(&parts, (struct str){NULL, texts.len - start});
     }
     size_t start = 0; /* the buffer does not move any more */
@@ -198,17 +206,18 @@ static void print_fill(struct buf *out, const struct vector_matching *matching)
     }
 }
 
-void vector_matching_print(struct buf *out, const struct vector_matching *matching)
+void vector_matching_print(struct buf *out, const struct vector_matching *matching,
+                           bool unquoted_names)
 {
     bool is_grouped = matching->card == MATCH_MANY_TO_ONE || matching->card == MATCH_ONE_TO_MANY;
     if (matching->label_count || matching->on || is_grouped) {
         buf_append_cstr(out, matching->on ? " on " : " ignoring ");
-        print_names(out, matching->labels, matching->label_count);
+        print_names(out, matching->labels, matching->label_count, unquoted_names);
     }
     if (is_grouped) {
         buf_append_cstr(out,
                         matching->card == MATCH_MANY_TO_ONE ? " group_left " : " group_right ");
-        print_names(out, matching->include, matching->include_count);
+        print_names(out, matching->include, matching->include_count, unquoted_names);
     }
     print_fill(out, matching);
 }
@@ -219,7 +228,7 @@ void binary_print_operator(struct buf *out, const struct expr *expr)
     if (expr->binary.is_bool)
         buf_append_cstr(out, " bool");
     if (expr->binary.matching)
-        vector_matching_print(out, expr->binary.matching);
+        vector_matching_print(out, expr->binary.matching, expr->unquoted_names);
 }
 
 static void print_binary(struct buf *out, const struct expr *expr)
@@ -236,7 +245,7 @@ void aggregate_print_head(struct buf *out, const struct expr *expr)
     buf_append_cstr(out, aggregate_op_text(expr->aggregate.op));
     if (expr->aggregate.without || expr->aggregate.label_count) {
         buf_append_cstr(out, expr->aggregate.without ? " without " : " by ");
-        print_names(out, expr->aggregate.labels, expr->aggregate.label_count);
+        print_names(out, expr->aggregate.labels, expr->aggregate.label_count, expr->unquoted_names);
         buf_append_byte(out, ' ');
     }
 }

@@ -10,12 +10,13 @@ doubled, swapped, taken over from another query. Each goes to /api/v1/query of a
 data and to the parser; both must accept it or give the same text."""
 import argparse, concurrent.futures, http.client, json, pathlib, random, re, socket, subprocess, sys, tempfile, time, urllib.parse
 
-FEATURES = "promql-experimental-functions,promql-binop-fill-modifiers"
+FEATURES = "promql-experimental-functions,promql-binop-fill-modifiers,promql-unquoted-utf8-names"
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|[A-Za-z_:][A-Za-z0-9_:]*|[0-9][0-9a-zA-Z_.]*|[ \t\r\n]+|==|!=|=~|!~|<=|>=|</|>/|.', re.S)
 EXTRA = [b"(", b")", b"{", b"}", b"[", b"]", b",", b"=", b"==", b"=~", b"+", b"-", b"^", b"@", b":", b"offset", b"by", b"without", b"on",
          b"ignoring", b"group_left", b"bool", b"sum", b"rate", b"5m", b"1", b'"a"', b"foo", b"start", b"end", b"step", b"range", b"max_of",
          b"fill", b"fill_left", b"anchored", b"smoothed", b"and", b"or", b"unless", b"atan2", b"#", b"inf", b"0x1f", b"1_0", b"$", b"\xc3\xa9",
-         b"sum(", b"foo[5m]", b"[5m:]", b"step()", b"topk", b"label_replace(", b"a:b", b"'x", b"\n", b" "]
+         b"sum(", b"foo[5m]", b"[5m:]", b"step()", b"topk", b"label_replace(", b"a:b", b"'x", b"\n", b" ", "où".encode(), b"a.b", b".", "foo.ö{".encode(),
+         "Ω.x".encode(), b"info(", b"{{", b"}}", b"0x", b"1e", b"1d", b"9223372036854775807", b"-1m", b"timestamp("]
 
 
 def mutate(rng, corpus):

@@ -54,7 +54,7 @@ static struct memory_store *make_store(void)
     for (size_t i = 0; i < countof(metrics); i++) {
         struct chunk_encoder encoder;
         struct series series;
-        FUZZ_CHECK(!promql_parse_metric(str_from(metrics[i]), arena, &series.labels));
+        FUZZ_CHECK(!promql_parse_metric(str_from(metrics[i]), NULL, arena, &series.labels));
         chunk_encoder_init(&encoder, arena);
         for (size_t at = 0; at < SAMPLES; at++) {
             bool is_histogram = i == 13 || (i == 14 && at % 4 == 0);
@@ -92,8 +92,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct engine_config config = {.samples_max = SAMPLES_MAX,
-                                   .experimental_functions = true,
-                                   .fill_modifiers = true,
+                                   .parse = {.experimental_functions = true,
+                                             .fill_modifiers = true,
+                                             .unquoted_utf8_names = true,
+                                             .extended_functions = true},
                                    .delayed_name_removal = data[0] & 2};
     struct engine_query query = {.text = {(const char *)data + 1, size - 1},
                                  .instant = data[0] & 1,

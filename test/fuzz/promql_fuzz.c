@@ -10,7 +10,11 @@
 #include "promql/print.h"
 
 static const struct parse_options everything = {
-    .experimental_functions = true, .fill_modifiers = true, .extended_functions = true};
+    .experimental_functions = true,
+    .fill_modifiers = true,
+    .unquoted_utf8_names = true,
+    .extended_functions = true,
+};
 
 static void plan(const struct expr *expr, struct str text, int64_t step_ms, bool late_names)
 {
@@ -95,8 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         plan(expr, text, 60000, size % 2);
     }
     error_free(err);
-    error_free(promql_parse_selector(text, arena, &matchers, &count));
-    error_free(promql_parse_metric(text, arena, &labels));
+    error_free(promql_parse_selector(text, &everything, arena, &matchers, &count));
+    error_free(promql_parse_metric(text, &everything, arena, &labels));
     arena_unref(arena);
     return 0;
 }

@@ -57,7 +57,7 @@ static void add_series(struct evaluator *evaluator, struct str line)
 {
     struct series series = {0};
     struct chunk_encoder encoder;
-    must(promql_parse_metric(field(&line), evaluator->arena, &series.labels));
+    must(promql_parse_metric(field(&line), NULL, evaluator->arena, &series.labels));
     chunk_encoder_init(&encoder, evaluator->arena);
     while (line.len > 0) {
         struct str sample = line, rest = STR(""), time, value;
@@ -148,7 +148,8 @@ static void run_query(struct evaluator *evaluator, struct str line)
 
 int main(int argc, char **argv)
 {
-    struct engine_config config = {.experimental_functions = true, .fill_modifiers = true};
+    struct engine_config config = {
+        .parse = {.experimental_functions = true, .fill_modifiers = true}};
     for (int i = 1; i < argc; i++) {
         config.delayed_name_removal |= strcmp(argv[i], "--delayed-names") == 0;
         if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)

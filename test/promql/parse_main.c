@@ -27,7 +27,8 @@ static void answer(struct str query, const struct parse_options *options)
 int main(int argc, char **argv)
 {
     bool all = argc > 1 && strcmp(argv[1], "--all-features") == 0;
-    struct parse_options options = {.experimental_functions = all, .fill_modifiers = all};
+    struct parse_options options = {
+        .experimental_functions = all, .fill_modifiers = all, .unquoted_utf8_names = all};
     struct buf text = {0};
     char chunk[65536];
     size_t len;

@@ -571,7 +571,10 @@ static void run_file(struct runner *runner, const char *path)
 
 int main(int argc, char **argv)
 {
-    struct engine_config config = {.experimental_functions = true, .fill_modifiers = true};
+    struct engine_config config = {.parse = {.experimental_functions = true,
+                                             .fill_modifiers = true,
+                                             .unquoted_utf8_names = true,
+                                             .extended_functions = true}};
     struct runner runner = {0};
     int first = 1;
     size_t threads = 0;

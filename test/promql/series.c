@@ -365,10 +365,13 @@ static size_t metric_end(struct str line)
     return line.len;
 }
 
+static const struct parse_options names_of_any_script = {.unquoted_utf8_names = true};
+
 struct error *script_series_parse(struct str line, struct arena *arena, struct script_series *out)
 {
     size_t end = metric_end(line);
-    struct error *err = promql_parse_metric(str_slice(line, 0, end), arena, &out->labels);
+    struct error *err =
+        promql_parse_metric(str_slice(line, 0, end), &names_of_any_script, arena, &out->labels);
     if (err)
         return err;
     struct reading reading = {str_slice(line, end, line.len), 0, arena, NULL, 0, 0};

@@ -3,6 +3,8 @@
 #include "model/quote.h"
 #include "promql/plan/pass.h"
 
+enum { EXTENDED_LOOKBACK_MS = 3600000 }; /* of xrate and its kin: Thanos's */
+
 /* What is around an expression. */
 struct scope {
     struct str func;              /* innermost function or aggregation, up to a binary operator */
@@ -83,8 +85,8 @@ static void set_data_range(struct planner *planner, struct plan_selector *select
     if (selector->has_at)
         min = max = selector->at_ms;
     int64_t before = is_range ? selector->range_ms : selector->lookback_ms;
-    if (is_range && selector->extended != RANGE_PLAIN)
-        before = int64_add_saturating(before, selector->lookback_ms);
+    if (is_range)
+        before = int64_add_saturating(before, selector->before_ms);
     min = int64_add_saturating(int64_sub_saturating(min, before), 1);
     if (selector->extended == RANGE_SMOOTHED)
         max = int64_add_saturating(max, selector->lookback_ms);
@@ -110,6 +112,15 @@ static void set_hints(struct planner *planner, struct select_hints *hints,
     hints->grouping.items = copy_labels(planner, around->aggregate.labels, &hints->grouping.count);
 }
 
+/* How far beyond its left end a window may look for the sample before it. */
+static int64_t read_before(const struct plan_selector *selector, struct str func)
+{
+    const struct function *function = function_find(func);
+    if (function && function->extended)
+        return EXTENDED_LOOKBACK_MS;
+    return selector->extended == RANGE_PLAIN ? 0 : selector->lookback_ms;
+}
+
 static struct error *build_selector(struct planner *planner, const struct expr *expr,
                                     const struct expr *matrix, const struct scope *scope,
                                     struct plan_node **out)
@@ -130,6 +141,8 @@ static struct error *build_selector(struct planner *planner, const struct expr *
         return err;
     set_hints(planner, &selector->hints, scope);
     selector->hints.range_ms = selector->range_ms;
+    if (matrix)
+        selector->before_ms = read_before(selector, scope->func);
     plan_select(planner, selector);
     set_data_range(planner, selector, matrix != NULL, scope);
     selector->index = planner->plan->selector_count++;
@@ -267,10 +280,6 @@ static bool extended_is_safe(enum extended_range extended, enum function_id id)
 static struct error *check_call(const struct expr *expr)
 {
     const struct function *function = expr->call.function;
-    if (function->later)
-        return error_create(ERROR_QUERY,
-                            "function %.*s is not supported by this version of titan yet",
-                            STR_ARG(function->name));
     for (size_t i = 0; i < expr->call.arg_count; i++) {
         const struct expr *arg = expr_unwrap(expr->call.args[i]);
         if (arg->kind != EXPR_MATRIX)
@@ -384,7 +393,9 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
         if (is_absent)
             node->call.absent_labels = absent_labels(planner, &first->selector);
         first->selector.read_times = function->id == FUNCTION_TIMESTAMP;
-        first->selector.skip_buckets = is_absent || function->id == FUNCTION_TIMESTAMP;
+        first->selector.read_starts = function->id == FUNCTION_START_TIMESTAMP;
+        first->selector.skip_buckets =
+            is_absent || first->selector.read_times || first->selector.read_starts;
     }
     return NULL;
 }

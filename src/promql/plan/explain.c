@@ -55,6 +55,8 @@ static void print_selector(struct buf *out, const struct plan_node *node)
     }
     if (selector->read_times)
         buf_append_cstr(out, " times");
+    if (selector->read_starts)
+        buf_append_cstr(out, " starts");
     if (selector->skip_buckets)
         buf_append_cstr(out, " no buckets");
     if (selector->hints.func.len)
@@ -109,7 +111,7 @@ static void print_node(struct buf *out, const struct plan_node *node)
         buf_printf(out, "binary %s%s", binary_op_text(node->binary.op),
                    node->binary.is_bool ? " bool" : "");
         if (node->binary.matching)
-            vector_matching_print(out, node->binary.matching);
+            vector_matching_print(out, node->binary.matching, false);
         break;
     case PLAN_AGGREGATE:
         print_aggregate(out, &node->aggregate);

@@ -103,7 +103,7 @@ static const struct {
 TEST(engine_refuses_in_prometheus_words)
 {
     struct memory_store *store = counters(16, 50);
-    struct engine_config config = {.experimental_functions = true};
+    struct engine_config config = {.parse = {.experimental_functions = true}};
     for_each_case(c, refused_cases) {
         struct run run = run_begin(&config, 0);
         CHECK_ERROR_TEXT(run_range(&run, store, c->query), c->kind, c->text);

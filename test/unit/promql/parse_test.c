@@ -10,6 +10,7 @@
 
 static const struct parse_options everything = {
     .experimental_functions = true, .fill_modifiers = true, .extended_functions = true};
+static const struct parse_options any_script = {.unquoted_utf8_names = true};
 
 /* The canonical text of a query, or its error behind "!". */
 static void answer(struct buf *out, struct str query, const struct parse_options *options)
@@ -25,6 +26,26 @@ static void answer(struct buf *out, struct str query, const struct parse_options
     error_free(err);
     arena_unref(arena);
 }
+
+static const struct {
+    const char *name, *without, *with; /* the flag for unquoted names of any script */
+} name_cases[] = {
+    {"http.requests{a.b='c'}", "!1:5: parse error: unexpected character: '.'",
+     "http.requests{a.b=\"c\"}"},
+    {"{'a.b'='c', d.é=~'e'}", "!1:14: parse error: unexpected character inside braces: '.'",
+     "{a.b=\"c\",d.é=~\"e\"}"},
+    {"sum by ('a.b', 'a:b', 'a b') (x)", "sum by (\"a.b\", \"a:b\", \"a b\") (x)",
+     "sum by (a.b, \"a:b\", \"a b\") (x)"},
+    {"sum by (a:b) (x)", "sum by (\"a:b\") (x)",
+     "!1:9: parse error: invalid label name for grouping: \"a:b\""},
+    {"温度", "!1:1: parse error: unexpected character: '温'", "温度"},
+    {".a", "!1:1: parse error: unexpected character: '.'",
+     "!1:1: parse error: unexpected character: '.'"},
+    {"a..b. + 1", "!1:2: parse error: unexpected character: '.'", "a..b. + 1"},
+    {"ä", "!1:2: parse error: unexpected character: '̈'",
+     "!1:2: parse error: unexpected character: '̈'"},
+    {"max on (b.c) b", "!1:5: parse error: unexpected <on>", "!1:5: parse error: unexpected <on>"},
+};
 
 static const struct {
     const char *name, *want;
@@ -268,6 +289,18 @@ TEST(depth_is_bounded)
     buf_deinit(&got);
 }
 
+TEST(names_of_any_script_need_no_quotes_behind_their_flag)
+{
+    struct buf text = {0};
+    for_each_case(c, name_cases) {
+        answer(&text, str_from(c->name), NULL);
+        CHECK_STR(buf_str(&text), c->without);
+        answer(&text, str_from(c->name), &any_script);
+        CHECK_STR(buf_str(&text), c->with);
+    }
+    buf_deinit(&text);
+}
+
 static void plan_deep_queries(void *arg)
 {
     struct buf query = {0}, text = {0};
@@ -360,7 +393,8 @@ TEST(selectors_alone_may_match_everything)
         struct matcher *matchers;
         size_t count;
         struct buf out = {0};
-        struct error *err = promql_parse_selector(str_from(c->name), arena, &matchers, &count);
+        struct error *err =
+            promql_parse_selector(str_from(c->name), NULL, arena, &matchers, &count);
         if (c->error) {
             CHECK_STR(error_text(err), c->error);
             CHECK_ERROR(err, ERROR_INVALID);
@@ -398,7 +432,7 @@ TEST(metrics_alone)
         struct arena *arena = arena_create(NULL);
         struct labels labels;
         struct buf out = {0};
-        struct error *err = promql_parse_metric(str_from(c->name), arena, &labels);
+        struct error *err = promql_parse_metric(str_from(c->name), NULL, arena, &labels);
         if (c->error) {
             CHECK_STR(error_text(err), c->error);
             CHECK_ERROR(err, ERROR_INVALID);
@@ -423,8 +457,9 @@ TEST(functions_are_found_by_name_and_id)
     CHECK(function_find(STR("nothing")) == NULL);
 }
 
-TEST_MAIN(TEST_ENTRY(queries_print_in_one_way), TEST_ENTRY(errors_are_in_prometheus_words),
-          TEST_ENTRY(nothing_is_not_a_query),
+TEST_MAIN(TEST_ENTRY(queries_print_in_one_way),
+          TEST_ENTRY(names_of_any_script_need_no_quotes_behind_their_flag),
+          TEST_ENTRY(errors_are_in_prometheus_words), TEST_ENTRY(nothing_is_not_a_query),
           TEST_ENTRY(printing_and_parsing_again_changes_nothing), TEST_ENTRY(depth_is_bounded),
           TEST_ENTRY(the_deepest_queries_fit_the_stack_of_a_thread), TEST_ENTRY(length_is_bounded),
           TEST_ENTRY(a_spent_budget_is_an_error), TEST_ENTRY(selectors_alone_may_match_everything),
