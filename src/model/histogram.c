@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "codec/float_text.h"
+#include "model/histogram_side.h"
 
 static void *copy_array(struct arena *arena, const void *items, size_t count, size_t size)
 {
@@ -165,6 +166,8 @@ void histogram_scale(struct histogram *histogram, double factor)
         histogram->positive.buckets[i] *= factor;
     for (size_t i = 0; i < histogram->negative.bucket_count; i++)
         histogram->negative.buckets[i] *= factor;
+    if (factor < 0)
+        histogram->reset = HISTOGRAM_GAUGE;
 }
 
 void histogram_divide(struct histogram *histogram, double divisor)
@@ -179,48 +182,15 @@ void histogram_divide(struct histogram *histogram, double divisor)
         histogram->positive.buckets[i] /= divisor;
     for (size_t i = 0; i < histogram->negative.bucket_count; i++)
         histogram->negative.buckets[i] /= divisor;
-}
-
-/* Upper bounds included: bucket i of 2^n narrow ones ends where bucket ceil(i / 2^n) ends. */
-static int64_t wider_index(int64_t index, int shift)
-{
-    int64_t width = (int64_t)1 << shift, within = (index - 1) & (width - 1);
-    return (index - 1 - within) / width + 1;
-}
-
-static void reduce_side(struct histogram_side *side, int shift, struct arena *arena)
-{
-    struct histogram_span *spans = arena_array(arena, side->bucket_count, sizeof(*spans));
-    double *buckets = arena_array(arena, side->bucket_count, sizeof(*buckets));
-    size_t span_count = 0, bucket_count = 0, at = 0;
-    int64_t index = 0, last = 0;
-    for (size_t i = 0; i < side->span_count; i++) {
-        index += side->spans[i].offset;
-        for (uint32_t j = 0; j < side->spans[i].length; j++, index++, at++) {
-            int64_t wide = wider_index(index, shift);
-            if (span_count && wide == last) {
-                buckets[bucket_count - 1] += side->buckets[at];
-                continue;
-            }
-            int64_t gap = span_count ? wide - last - 1 : wide;
-            if (span_count && gap == 0)
-                spans[span_count - 1].length++;
-            else
-                spans[span_count++] = (struct histogram_span){(int32_t)gap, 1};
-            buckets[bucket_count++] = side->buckets[at];
-            last = wide;
-        }
-    }
-    *side = (struct histogram_side){spans, span_count, buckets, bucket_count};
+    if (divisor < 0)
+        histogram->reset = HISTOGRAM_GAUGE;
 }
 
 void histogram_reduce(struct histogram *histogram, int32_t schema, struct arena *arena)
 {
     int shift = histogram->schema - schema;
-    if (histogram->positive.bucket_count)
-        reduce_side(&histogram->positive, shift, arena);
-    if (histogram->negative.bucket_count)
-        reduce_side(&histogram->negative, shift, arena);
+    side_reduce(&histogram->positive, NULL, shift, arena);
+    side_reduce(&histogram->negative, NULL, shift, arena);
     histogram->schema = schema;
 }
 
@@ -246,7 +216,7 @@ struct histogram_walk histogram_walk(const struct histogram *histogram)
     return walk;
 }
 
-static double bucket_bound(const struct histogram *histogram, int64_t index)
+double histogram_bucket_bound(const struct histogram *histogram, int64_t index)
 {
     if (histogram->schema != HISTOGRAM_SCHEMA_CUSTOM)
         return histogram_bound(index, histogram->schema);
@@ -260,7 +230,8 @@ static void fill_bucket(const struct histogram_walk *walk, bool negative,
 {
     const struct histogram *histogram = walk->histogram;
     int64_t index = walk->index;
-    double near = bucket_bound(histogram, index - 1), far = bucket_bound(histogram, index);
+    double near = histogram_bucket_bound(histogram, index - 1),
+           far = histogram_bucket_bound(histogram, index);
     double threshold = histogram->zero_threshold;
     out->lower = negative ? -far : near;
     out->upper = negative ? -near : far;

@@ -64,9 +64,9 @@ bool histogram_spans_equal(const struct histogram_span *a, size_t a_count,
                            const struct histogram_span *b, size_t b_count);
 /* ERROR_CORRUPT with what is wrong: schema, spans, negative counts, bounds. */
 MUST_CHECK struct error *histogram_check(const struct histogram *histogram);
-/* Multiplies all counts and the sum, in place. */
+/* Multiplies all counts and the sum, in place. By a negative factor it becomes a gauge. */
 void histogram_scale(struct histogram *histogram, double factor);
-/* Divides them; by zero, no buckets are left. */
+/* Divides them, likewise; by zero, no buckets are left. */
 void histogram_divide(struct histogram *histogram, double divisor);
 /* Merges buckets in place until the schema is `schema`, which must be lower and exponential. */
 void histogram_reduce(struct histogram *histogram, int32_t schema, struct arena *arena);
@@ -92,6 +92,8 @@ bool histogram_walk_next(struct histogram_walk *walk, struct histogram_bucket *o
 
 /* Bound of a bucket of exponential schema -9..8: the upper one of bucket `index`. */
 double histogram_bound(int64_t index, int32_t schema);
+/* The same of a bucket of this histogram, on the positive side; custom ones too. */
+double histogram_bucket_bound(const struct histogram *histogram, int64_t index);
 
 /* {count:5, sum:18.4, [-4,-2.8):1, ...} as Prometheus prints it. */
 void histogram_print(struct buf *out, const struct histogram *histogram);

@@ -1,7 +1,7 @@
 /* Sums over a window and what is made of them: means, variances, areas. */
 #include <math.h>
 
-#include "promql/kahan.h"
+#include "base/kahan.h"
 #include "promql/window_pass.h"
 
 /* ---- sums and means ---- */

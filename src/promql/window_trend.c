@@ -1,7 +1,7 @@
 /* Lines and curves through the samples of a window. */
 #include <math.h>
 
-#include "promql/kahan.h"
+#include "base/kahan.h"
 #include "promql/window_pass.h"
 
 /* ---- deriv, predict_linear, double_exponential_smoothing ---- */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "promql/kahan.h"
+#include "base/kahan.h"
 #include "promql/operator/operator.h"
 #include "promql/operator/shards.h"
 #include "promql/row_store.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/histogram.h"
-#include "promql/kahan.h"
+#include "base/kahan.h"
 #include "support/test.h"
 
 static double stale(void)

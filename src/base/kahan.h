@@ -1,4 +1,4 @@
-/* promql/kahan.h: compensated summation, with the branches of Prometheus: Neumaier's variant, whose
+/* base/kahan.h: compensated summation, with the branches of Prometheus: Neumaier's variant, whose
  * compensation is dropped when the sum becomes infinite. */
 #pragma once
 
