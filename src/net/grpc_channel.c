@@ -1,4 +1,3 @@
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +5,7 @@
 #include "base/memory.h"
 #include "net/address.h"
 #include "net/connection.h"
+#include "net/dns.h"
 #include "net/grpc_stream.h"
 #include "runtime/event_loop.h"
 #include "runtime/metrics.h"
@@ -40,6 +40,7 @@ struct grpc_channel {
     bool closed, connecting, failed;
     int64_t attempted_ms;
     struct buf failure; /* of the last attempt */
+    struct dns_resolve *resolving;
     struct connection *dialing;
     struct address addresses[ADDRESSES_MAX];
     size_t address_count, address_at;
@@ -419,18 +420,17 @@ static void dial_next(struct grpc_channel *channel, struct error *last)
     grpc_channel_unref(channel);
 }
 
-static void resolved(void *arg, int code, const struct addrinfo *list)
+static void resolved(void *arg, struct error *err, const struct address *addresses, size_t count)
 {
     struct grpc_channel *channel = arg;
-    channel->address_count = channel->address_at = 0;
-    for (; list && channel->address_count < ADDRESSES_MAX; list = list->ai_next)
-        if (address_from_addrinfo(list, &channel->addresses[channel->address_count]))
-            channel->address_count++;
-    const char *why = code == EAI_NONAME || code == 0 ? "no such host" : gai_strerror(code);
     struct str host, port;
+    channel->address_count = size_min(count, ADDRESSES_MAX);
+    for (size_t i = 0; i < channel->address_count; i++)
+        channel->addresses[i] = addresses[i];
     error_free(address_split(str_from(channel->address), &host, &port)); /* went well before */
-    dial_next(channel,
-              error_create(ERROR_UNAVAILABLE, "dial tcp: lookup %.*s: %s", STR_ARG(host), why));
+    if (!err && count == 0)
+        err = error_create(ERROR_UNAVAILABLE, "no such host");
+    dial_next(channel, error_wrap(err, "dial tcp: lookup %.*s", STR_ARG(host)));
 }
 
 static void channel_connect(struct grpc_channel *channel)
@@ -456,10 +456,7 @@ static void channel_connect(struct grpc_channel *channel)
         dial_next(channel, NULL);
         return;
     }
-    char *name = str_dup(host), *service = str_dup(port_text);
-    event_loop_resolve(channel->loop, name, service, resolved, channel);
-    free(name);
-    free(service);
+    dns_resolve(channel->loop, host, port, resolved, channel, &channel->resolving);
 }
 
 static void close_on_loop(void *arg)
@@ -467,6 +464,7 @@ static void close_on_loop(void *arg)
     struct grpc_channel *channel = arg;
     channel->closed = true;
     pending_fail(channel, STR("grpc: the client connection is closing"));
+    dns_resolve_cancel(channel->resolving);
     if (channel->dialing) {
         connection_free(channel->dialing);
         channel->dialing = NULL;

@@ -1,13 +1,11 @@
 #include "runtime/event_loop.h"
 
-#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <uv.h>
 
@@ -324,54 +322,4 @@ void event_timer_free(struct event_timer *timer)
 {
     if (timer)
         uv_close((uv_handle_t *)&timer->timer, free_handle);
-}
-
-struct lookup {
-    uv_getaddrinfo_t request;
-    struct event_loop *loop;
-    void (*fn)(void *arg, int code, const struct addrinfo *list);
-    void *arg;
-};
-
-static int eai_of(int code)
-{
-    switch (code) {
-    case 0:
-        return 0;
-    case UV_EAI_AGAIN:
-        return EAI_AGAIN;
-    case UV_EAI_MEMORY:
-        return EAI_MEMORY;
-    case UV_EAI_NODATA:
-    case UV_EAI_NONAME:
-        return EAI_NONAME;
-    case UV_EAI_SERVICE:
-        return EAI_SERVICE;
-    default:
-        return EAI_FAIL;
-    }
-}
-
-static void lookup_done(uv_getaddrinfo_t *request, int code, struct addrinfo *list)
-{
-    struct lookup *lookup = request->data;
-    lookup->fn(lookup->arg, eai_of(code), code == 0 ? list : NULL);
-    uv_freeaddrinfo(list);
-    free(lookup);
-}
-
-void event_loop_resolve(struct event_loop *loop, const char *host, const char *service,
-                        void (*fn)(void *arg, int code, const struct addrinfo *list), void *arg)
-{
-    struct lookup *lookup = xcalloc(1, sizeof(*lookup));
-    lookup->loop = loop;
-    lookup->fn = fn;
-    lookup->arg = arg;
-    lookup->request.data = lookup;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    int code = uv_getaddrinfo(&loop->uv, &lookup->request, lookup_done, host, service, &hints);
-    if (code == 0)
-        return;
-    free(lookup); /* refused at once, as for a name that is too long */
-    fn(arg, eai_of(code), NULL);
 }

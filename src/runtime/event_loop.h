@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct addrinfo;
 struct event_loop;
 struct event_loops;
 struct event_timer;
@@ -63,8 +62,3 @@ void event_timer_start(struct event_timer *timer, int64_t ms);
 void event_timer_stop(struct event_timer *timer);
 bool event_timer_is_running(const struct event_timer *timer);
 void event_timer_free(struct event_timer *timer); /* NULL is fine; also from fn */
-
-/* getaddrinfo() on a helper thread; on the loop only. fn comes on the loop, with 0 and a list that
- * lives until it returns, or with an EAI_ code and NULL. It always comes. */
-void event_loop_resolve(struct event_loop *loop, const char *host, const char *service,
-                        void (*fn)(void *arg, int code, const struct addrinfo *list), void *arg);

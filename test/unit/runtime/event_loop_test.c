@@ -1,7 +1,6 @@
 #include "support/test.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -223,51 +222,7 @@ TEST(a_watcher_sees_room_bytes_and_the_peer_leaving)
     CHECK_STR(str_from(watching.got), "ping");
 }
 
-struct resolving {
-    struct event_loop *loop;
-    const char *host;
-    int code, family, count;
-    struct signal done;
-};
-
-static void resolved(void *arg, int code, const struct addrinfo *list)
-{
-    struct resolving *resolving = arg;
-    resolving->code = code;
-    for (; list; list = list->ai_next) {
-        resolving->family = list->ai_family;
-        resolving->count++;
-    }
-    signal_raise(&resolving->done);
-}
-
-static void start_resolving(void *arg)
-{
-    struct resolving *resolving = arg;
-    event_loop_resolve(resolving->loop, resolving->host, "80", resolved, resolving);
-}
-
-TEST(names_are_resolved)
-{
-    struct event_loops *loops = event_loops_create(1);
-    struct resolving good = {.loop = event_loops_pick(loops), .host = "127.0.0.1"};
-    struct resolving bad = {.loop = good.loop, .host = "a..b"};
-    signal_init(&good.done);
-    signal_init(&bad.done);
-    event_loop_post(good.loop, start_resolving, &good);
-    event_loop_post(good.loop, start_resolving, &bad);
-    signal_await(&good.done, 1);
-    signal_await(&bad.done, 1);
-    event_loops_free(loops);
-    CHECK_EQ(good.code, 0);
-    CHECK_EQ(good.family, AF_INET);
-    CHECK(good.count == 1);
-    CHECK(bad.code != 0);
-    CHECK_EQ(bad.count, 0);
-}
-
 TEST_MAIN(TEST_ENTRY(posts_run_on_the_loop_in_order_and_before_it_goes),
           TEST_ENTRY(posts_from_many_threads_are_all_run),
           TEST_ENTRY(timers_fire_once_in_their_time),
-          TEST_ENTRY(a_watcher_sees_room_bytes_and_the_peer_leaving),
-          TEST_ENTRY(names_are_resolved))
+          TEST_ENTRY(a_watcher_sees_room_bytes_and_the_peer_leaving))
