@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "cmd/version.h"
+#include "net/tls.h"
 #include "rpc/descriptors.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
@@ -33,6 +34,7 @@ struct component {
     struct context *ctx;
     struct http_server *http;
     struct grpc_server *grpc;
+    struct tls_server *grpc_tls; /* NULL: in the clear */
     struct metric *healthy_gauge, *ready_gauge;
     pthread_t threads[THREADS_MAX];
     size_t thread_count;
@@ -105,6 +107,7 @@ void component_free(struct component *component)
 {
     http_server_free(component->http);
     grpc_server_free(component->grpc);
+    tls_server_unref(component->grpc_tls);
     pools_free(component->pools);
     event_loops_free(component->loops);
     context_unref(component->ctx);
@@ -215,6 +218,27 @@ static struct error *serve_metrics(void *self, struct http_request *req, struct 
 
 /* -- servers -- */
 
+static struct error *component_prepare_grpc_tls(struct component *component)
+{
+    const struct tls_server_config *config = &component->config.grpc_tls;
+    if (config->certificate.file.len == 0 && config->key.file.len == 0 &&
+        config->client_ca.file.len == 0) {
+        log_info(component->log, "disabled TLS, key and cert must be set to enable",
+                 KV("protocol", "gRPC"));
+        return NULL;
+    }
+    log_info(component->log, "enabling server side TLS", KV("protocol", "gRPC"));
+    struct error *err = tls_server_create(config, TLS_HTTP2, component->log, &component->grpc_tls);
+    if (!err && config->client_ca.file.len)
+        log_info(component->log, "server TLS client verification enabled", KV("protocol", "gRPC"));
+    return error_wrap(err, "setup gRPC server");
+}
+
+struct error *component_prepare(struct component *component)
+{
+    return component_prepare_grpc_tls(component);
+}
+
 struct error *component_serve_http(struct component *component, const struct http_route *routes,
                                    size_t count)
 {
@@ -273,6 +297,7 @@ struct error *component_serve_grpc(struct component *component, const struct grp
         .self = component,
         .budget = component->budget,
         .max_connection_age_ms = component->config.max_connection_age_ms,
+        .tls = component->grpc_tls,
         .quick = component->pools->quick,
         .log = component->log,
         .metrics = component->metrics,

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "net/grpc_server.h"
 #include "net/http_server.h"
+#include "net/tls_config.h"
 
 struct component;
 struct context;
@@ -25,6 +26,7 @@ struct component_config {      /* flags that all components have */
     int log_level, log_format; /* enum log_level, enum log_format */
     struct str debug_name;
     struct str http_address, grpc_address;
+    struct tls_server_config grpc_tls; /* without any file: in the clear */
     int64_t http_grace_ms, grpc_grace_ms, max_connection_age_ms;
     size_t memory_max;                        /* of the process, 0: none */
     size_t series_max;                        /* Series calls that produce a batch at once */
@@ -43,6 +45,10 @@ const struct pools *component_pools(struct component *component);
 struct budget *component_budget(struct component *component);
 /* Ends when the component is to stop; parent of whatever runs for its whole life. */
 struct context *component_context(struct component *component);
+
+/* Reads what the servers need of files: certificates and keys. Before they are started, so that a
+ * mistake ends the component at once. */
+MUST_CHECK struct error *component_prepare(struct component *component);
 
 /* Starts the HTTP server: the routes, and /-/healthy, /-/ready, /metrics. Healthy from here on. */
 MUST_CHECK struct error *component_serve_http(struct component *component,

@@ -8,6 +8,7 @@
 #include "cmd/component.h"
 #include "cmd/component_flags.h"
 #include "cmd/version.h"
+#include "net/tls.h"
 #include "promql/engine.h"
 #include "query/endpoint_set.h"
 #include "rpc/info_service.h"
@@ -67,21 +68,20 @@ struct query_config {
 
 static const struct flag query_flags[] = {
     FLAG_BOOL(QUERY, client_tls, "grpc-client-tls-secure", "Use TLS towards endpoints.",
-              .deprecated = true, .later = true),
+              .deprecated = true),
     FLAG_BOOL(QUERY, client_skip_verify, "grpc-client-tls-skip-verify",
-              "Do not verify their certificates.", .deprecated = true, .later = true),
+              "Do not verify their certificates.", .deprecated = true),
     FLAG_STRING(QUERY, client_cert, "grpc-client-tls-cert", "", "Client certificate.",
-                .deprecated = true, .later = true),
-    FLAG_STRING(QUERY, client_key, "grpc-client-tls-key", "", "Client key.", .deprecated = true,
-                .later = true),
+                .deprecated = true),
+    FLAG_STRING(QUERY, client_key, "grpc-client-tls-key", "", "Client key.", .deprecated = true),
     FLAG_STRING(QUERY, client_ca, "grpc-client-tls-ca", "", "CA of the endpoints' certificates.",
-                .deprecated = true, .later = true),
+                .deprecated = true),
     FLAG_STRING(QUERY, client_server_name, "grpc-client-server-name", "",
-                "Name that their certificates must have.", .deprecated = true, .later = true),
+                "Name that their certificates must have.", .deprecated = true),
     FLAG_ENUM(QUERY, compression, "grpc-compression", "snappy|none", "none",
               "Compression of requests to endpoints: snappy or none.", .deprecated = true),
-    FLAG_ENUM(QUERY, client_min_version, "grpc-client-tls-min-version", "1.0|1.1|1.2|1.3", "1.3",
-              "Lowest TLS version towards endpoints.", .deprecated = true, .later = true),
+    FLAG_ENUM(QUERY, client_min_version, "grpc-client-tls-min-version", TLS_VERSION_CHOICES, "1.3",
+              "Lowest TLS version towards endpoints.", .deprecated = true),
     FLAG_STRING(QUERY, route_prefix, "web.route-prefix", "", "Prefix of the API's paths.",
                 .later = true),
     FLAG_STRING(QUERY, external_prefix, "web.external-prefix", "", "Prefix of links and redirects.",
@@ -216,7 +216,8 @@ struct query {
     const struct query_config *config;
     const struct flags *flags;
     struct component *component;
-    struct arena *arena; /* of texts and lists below */
+    struct arena *arena;    /* of texts and lists below */
+    struct tls_client *tls; /* towards endpoints; NULL: in the clear */
     struct endpoint_set *endpoints;
     struct store *proxy; /* for the engine; owned by store */
     struct store *store; /* what is served: the proxy with the limits */
@@ -304,6 +305,24 @@ static void note_flags(struct query *query)
 
 /* -- building and taking down -- */
 
+/* What --grpc-client-* say. */
+static struct error *query_build_tls(struct query *query)
+{
+    const struct query_config *config = query->config;
+    const struct tls_client_config tls = {
+        .certificate_file = config->client_cert,
+        .key_file = config->client_key,
+        .ca_file = config->client_ca,
+        .server_name = config->client_server_name,
+        .skip_verify = config->client_skip_verify,
+        .min_version = (enum tls_version)config->client_min_version,
+    };
+    if (!config->client_tls)
+        return NULL;
+    return error_wrap(tls_client_create(&tls, component_log(query->component), &query->tls),
+                      "setup gRPC client TLS");
+}
+
 static struct error *query_build_stores(struct query *query)
 {
     const struct query_config *config = query->config;
@@ -318,6 +337,7 @@ static struct error *query_build_stores(struct query *query)
         .check_timeout_ms = config->info_timeout_ms,
         .unhealthy_timeout_ms = config->unhealthy_timeout_ms,
         .compress = config->compression == GRPC_COMPRESSION_SNAPPY,
+        .tls = query->tls,
         .metric_labels = config->metric_labels,
         .log = component_log(component),
         .metrics = component_metrics(component),
@@ -428,7 +448,9 @@ static void query_build_services(struct query *query)
 static struct error *query_build(struct query *query)
 {
     size_t count;
-    struct error *err = query_build_stores(query);
+    struct error *err = query_build_tls(query);
+    if (!err)
+        err = query_build_stores(query);
     if (err)
         return err;
     query_build_engine(query);
@@ -447,6 +469,7 @@ static void query_free(struct query *query)
     engine_free(query->engine);
     store_free(query->store);
     endpoint_set_free(query->endpoints);
+    tls_client_unref(query->tls);
     arena_unref(query->arena);
 }
 
@@ -479,7 +502,9 @@ static int query_run(const struct query_config *config, const struct flags *flag
                           .flags = flags,
                           .component = component_create("query", common),
                           .arena = arena_create(NULL)};
-    struct error *err = query_build(&query);
+    struct error *err = component_prepare(query.component);
+    if (!err)
+        err = query_build(&query);
     if (!err)
         err = component_spawn(query.component, "get-ready", query_get_ready, &query);
     int exit_code = component_run(query.component, err);

@@ -205,7 +205,9 @@ static void sidecar_watch(void *arg)
 static int sidecar_run(const struct sidecar_config *config, const struct component_config *common)
 {
     struct sidecar sidecar = {.config = config, .component = component_create("sidecar", common)};
-    struct error *err = sidecar_build_stores(&sidecar);
+    struct error *err = component_prepare(sidecar.component);
+    if (!err)
+        err = sidecar_build_stores(&sidecar);
     if (!err) {
         sidecar_build_services(&sidecar);
         err = component_serve_http(sidecar.component, NULL, 0);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "net/tls.h"
 #include "runtime/event_loop.h"
 #include "runtime/fault.h"
 
@@ -18,9 +19,10 @@ enum {
     IOVECS_MAX = 64,
     LINGER_MS = 1000,
 };
+#define HANDSHAKE_FAILED "authentication handshake failed"
 
-/* How bytes get through the socket: in the clear here. Both return what recv() and sendmsg() do,
- * with errno. */
+/* How bytes get through the socket: in the clear, or by TLS. Both return what recv() and sendmsg()
+ * do, with errno; EPROTO means that the session knows why. */
 struct transport_ops {
     ssize_t (*read)(struct connection *connection, void *into, size_t size);
     ssize_t (*write)(struct connection *connection, const struct iovec *parts, int count);
@@ -48,7 +50,11 @@ struct connection {
     struct event_timer *timer; /* connect, write progress, linger */
     int fd;
     unsigned references; /* the owner's and those of the loop's functions under way */
-    bool connecting, closed, reading, peer_closed, told_peer_closed, was_high, finishing;
+    bool connecting, handshaking, closed, reading, peer_closed, told_peer_closed, was_high,
+        finishing;
+    struct tls_session *tls; /* NULL: in the clear */
+    size_t tls_retry;        /* bytes that the next write has to begin with */
+    bool read_wants_write, write_wants_read, poked;
     struct error *error; /* to be told */
     bool telling;
     int64_t write_timeout_ms, progress_ms;
@@ -180,6 +186,53 @@ static ssize_t plain_write(struct connection *connection, const struct iovec *pa
 
 static const struct transport_ops plain_transport = {plain_read, plain_write};
 
+static int tls_errno(const struct connection *connection)
+{
+    int code = tls_session_errno(connection->tls);
+    return code ? code : EPROTO;
+}
+
+static ssize_t tls_read(struct connection *connection, void *into, size_t size)
+{
+    size_t got;
+    enum tls_result result = tls_session_read(connection->tls, into, size, &got);
+    connection->read_wants_write = result == TLS_WANT_WRITE;
+    if (result == TLS_DONE || result == TLS_CLOSED)
+        return (ssize_t)got;
+    errno = result == TLS_FAILED ? tls_errno(connection) : EAGAIN;
+    return -1;
+}
+
+/* One record, of as many parts as it takes. What the socket did not take must come again as it
+ * was, however much has been queued behind it. */
+static ssize_t tls_write(struct connection *connection, const struct iovec *parts, int count)
+{
+    uint8_t record[TLS_RECORD_MAX];
+    size_t max = connection->tls_retry ? connection->tls_retry : sizeof(record), len = 0;
+    const void *data = parts[0].iov_base;
+    if (parts[0].iov_len >= max) {
+        len = max;
+    } else {
+        data = record;
+        for (int i = 0; i < count && len < max; i++) {
+            size_t part = size_min(parts[i].iov_len, max - len);
+            memcpy(record + len, parts[i].iov_base, part);
+            len += part;
+        }
+    }
+    enum tls_result result = tls_session_write(connection->tls, data, len);
+    connection->write_wants_read = result == TLS_WANT_READ;
+    connection->tls_retry = result == TLS_DONE ? 0 : len;
+    if (result == TLS_DONE)
+        return (ssize_t)len;
+    errno = result == TLS_FAILED ? tls_errno(connection) : EAGAIN;
+    if (result == TLS_CLOSED)
+        errno = EPIPE;
+    return -1;
+}
+
+static const struct transport_ops tls_transport = {tls_read, tls_write};
+
 static void connection_unref(struct connection *connection)
 {
     if (--connection->references == 0)
@@ -193,6 +246,8 @@ static void connection_close(struct connection *connection)
     connection->closed = true;
     event_watcher_free(connection->watcher);
     event_timer_free(connection->timer);
+    tls_session_free(connection->tls);
+    connection->tls = NULL;
     close(connection->fd);
     queue_drop(connection);
     error_free(connection->error);
@@ -214,10 +269,16 @@ static void connection_watch(struct connection *connection)
         event_watcher_set(connection->watcher, 0);
         return;
     }
-    if (connection->connecting || connection->unsent)
+    if (connection->handshaking) {
+        event_watcher_set(connection->watcher,
+                          connection->read_wants_write ? EVENT_WRITE : EVENT_READ);
+        return;
+    }
+    if (connection->connecting || (connection->unsent && !connection->write_wants_read) ||
+        (connection->reading && connection->read_wants_write))
         events |= EVENT_WRITE;
     if (!connection->connecting && !connection->peer_closed)
-        events |= connection->reading ? EVENT_READ : EVENT_HANGUP;
+        events |= connection->reading || connection->write_wants_read ? EVENT_READ : EVENT_HANGUP;
     event_watcher_set(connection->watcher, events);
 }
 
@@ -261,6 +322,8 @@ static struct error *socket_error(struct connection *connection, const char *ope
     if (connection->connecting)
         return error_create(ERROR_UNAVAILABLE, "dial tcp %s: connect: %s", connection->peer,
                             address_errno_text(code));
+    if (connection->tls && code == EPROTO)
+        return tls_session_error(connection->tls);
     struct address local = {.len = sizeof(local.v6)};
     char text[ADDRESS_TEXT_MAX] = "?";
     if (getsockname(connection->fd, &local.any, &local.len) == 0)
@@ -275,6 +338,9 @@ static void timer_fired(void *arg)
     if (connection->connecting) {
         connection_fail(connection, error_create(ERROR_UNAVAILABLE, "dial tcp %s: i/o timeout",
                                                  connection->peer));
+    } else if (connection->handshaking) {
+        connection_fail(connection, error_create(ERROR_UNAVAILABLE,
+                                                 HANDSHAKE_FAILED ": tls: handshake timeout"));
     } else if (connection->unsent) {
         int64_t left = connection->progress_ms + connection->write_timeout_ms -
                        event_loop_now_ms(connection->loop);
@@ -351,7 +417,8 @@ static bool connection_send(struct connection *connection)
 
 void connection_flush(struct connection *connection)
 {
-    if (connection->closed || connection->connecting || connection->error)
+    if (connection->closed || connection->connecting || connection->handshaking ||
+        connection->error)
         return;
     if (!connection_send(connection))
         return;
@@ -362,6 +429,8 @@ void connection_flush(struct connection *connection)
 
 static void finish_writing(struct connection *connection)
 {
+    if (connection->tls)
+        tls_session_close(connection->tls);
     shutdown(connection->fd, SHUT_WR);
     start_timer(connection, LINGER_MS);
     connection->reading = true;
@@ -413,6 +482,13 @@ static void handle_end(struct connection *connection)
     }
 }
 
+static bool read_has_ended(const struct connection *connection)
+{
+    return connection->tls && !connection->closed && tls_session_ended(connection->tls);
+}
+
+static void read_the_rest_later(struct connection *connection);
+
 static void handle_readable(struct connection *connection)
 {
     void *scratch = event_loop_scratch(connection->loop);
@@ -432,21 +508,70 @@ static void handle_readable(struct connection *connection)
         }
         if (connection->handler)
             connection->handler->data(connection->self, (struct bytes){scratch, (size_t)got});
-        if (got < EVENT_LOOP_SCRATCH_SIZE) /* most likely all: the loop tells if it was not */
-            return;
+        if (got < EVENT_LOOP_SCRATCH_SIZE && !read_has_ended(connection))
+            return; /* most likely all: the loop tells if it was not */
     }
+    read_the_rest_later(connection);
+}
+
+static void poke(void *arg)
+{
+    struct connection *connection = arg;
+    connection->poked = false;
+    if (!connection->closed && !connection->error && connection->reading)
+        handle_readable(connection);
+    if (!connection->closed)
+        connection_watch(connection);
+    connection_unref(connection);
+}
+
+static void read_the_rest_later(struct connection *connection)
+{
+    if (!connection->tls || connection->poked || connection->closed || connection->error ||
+        connection->handshaking || !connection->reading || !tls_session_pending(connection->tls))
+        return;
+    connection->poked = true;
+    connection->references++;
+    event_loop_post(connection->loop, poke, connection);
+}
+
+static void handle_handshake(struct connection *connection)
+{
+    enum tls_result result = tls_session_handshake(connection->tls);
+    connection->read_wants_write = result == TLS_WANT_WRITE;
+    if (result == TLS_WANT_READ || result == TLS_WANT_WRITE)
+        return;
+    if (result != TLS_DONE) {
+        connection_fail(connection,
+                        error_wrap(tls_session_error(connection->tls), "%s", HANDSHAKE_FAILED));
+        return;
+    }
+    connection->handshaking = false;
+    event_timer_stop(connection->timer);
+    connection->references++;
+    if (connection->handler->connected)
+        connection->handler->connected(connection->self);
+    connection_flush(connection);
+    read_the_rest_later(connection); /* what came along with the handshake's last bytes */
+    connection_unref(connection);
 }
 
 static void socket_ready(void *arg, unsigned events)
 {
     struct connection *connection = arg;
+    bool writable =
+        (events & EVENT_WRITE) || (connection->write_wants_read && (events & EVENT_READ));
+    bool readable =
+        (events & EVENT_READ) || (connection->read_wants_write && (events & EVENT_WRITE));
     connection->references++;
     if (connection->connecting) {
         handle_connected(connection);
+    } else if (connection->handshaking) {
+        handle_handshake(connection);
     } else {
-        if (events & EVENT_WRITE)
+        if (writable)
             handle_writable(connection);
-        if ((events & EVENT_READ) && !connection->closed && !connection->error)
+        if (readable && !connection->closed && !connection->error)
             handle_readable(connection);
         if ((events & EVENT_HANGUP) && !connection->closed && !connection->error &&
             !connection->reading)
@@ -521,6 +646,30 @@ struct error *connection_connect(struct event_loop *loop, const struct address *
     return NULL;
 }
 
+static void start_tls(struct connection *connection, struct tls_session *session, bool speaks_first,
+                      int64_t timeout_ms)
+{
+    connection->tls = session;
+    connection->transport = &tls_transport;
+    connection->handshaking = true;
+    connection->read_wants_write = speaks_first;
+    start_timer(connection, timeout_ms);
+    connection_watch(connection);
+}
+
+void connection_accept_tls(struct connection *connection, struct tls_server *server,
+                           int64_t timeout_ms)
+{
+    start_tls(connection, tls_session_accept(server, connection->fd, connection_peer(connection)),
+              false, timeout_ms);
+}
+
+void connection_connect_tls(struct connection *connection, struct tls_client *client,
+                            struct str host, int64_t timeout_ms)
+{
+    start_tls(connection, tls_session_connect(client, connection->fd, host), true, timeout_ms);
+}
+
 static void finish_on_loop(void *arg)
 {
     struct connection *connection = arg;
@@ -533,7 +682,7 @@ void connection_finish(struct connection *connection)
 {
     connection->handler = NULL;
     connection->finishing = true;
-    if (connection->error || connection->connecting) {
+    if (connection->error || connection->connecting || connection->handshaking) {
         connection_free(connection);
         return;
     }
@@ -555,6 +704,7 @@ void connection_read(struct connection *connection, bool on)
         return;
     connection->reading = on;
     connection_watch(connection);
+    read_the_rest_later(connection);
 }
 
 void connection_set_write_timeout(struct connection *connection, int64_t ms)

@@ -16,10 +16,13 @@
 
 struct connection;
 struct event_loop;
+struct tls_client;
+struct tls_server;
 
 /* May free the connection from any of these. */
 struct connection_handler {
-    /* connection_connect() has succeeded. NULL where connections are accepted. */
+    /* connection_connect() or a TLS handshake has succeeded. May be NULL where connections are
+     * accepted. */
     void (*connected)(void *self);
     /* Bytes have come; they live until it returns. */
     void (*data)(void *self, struct bytes data);
@@ -58,6 +61,15 @@ void connection_set_handler(struct connection *connection, const struct connecti
                             void *self);
 void connection_read(struct connection *connection, bool on);
 void connection_set_write_timeout(struct connection *connection, int64_t ms); /* without progress */
+
+/* TLS from now on, before anything has been read or written. The handshake goes on by itself: what
+ * is written meanwhile waits; connected(), where there is one, tells that it is done; broken() that
+ * it failed or took too long: "authentication handshake failed: ...". The TLS objects are referred
+ * to, not taken. */
+void connection_accept_tls(struct connection *connection, struct tls_server *server,
+                           int64_t timeout_ms);
+void connection_connect_tls(struct connection *connection, struct tls_client *client,
+                            struct str host, int64_t timeout_ms);
 
 /* Queues a copy. */
 void connection_write(struct connection *connection, const void *data, size_t len);

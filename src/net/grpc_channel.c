@@ -7,12 +7,14 @@
 #include "net/connection.h"
 #include "net/dns.h"
 #include "net/grpc_stream.h"
+#include "net/tls.h"
 #include "runtime/event_loop.h"
 #include "runtime/metrics.h"
 
 enum {
     ADDRESSES_MAX = 16,
     CONNECT_TIMEOUT_MS = 20 * 1000,
+    HANDSHAKE_TIMEOUT_MS = 20 * 1000,
     RETRY_MS = 1000, /* calls fail at once when the last attempt has failed and is younger */
     PING_AFTER_MS = 10 * 1000 + 100, /* servers punish pings that come within 10 s */
     PING_TIMEOUT_MS = 5 * 1000,
@@ -33,6 +35,7 @@ struct grpc_channel {
     atomic_uint references; /* the owner's, the calls', the connections', of functions under way */
     struct event_loop *loop;
     char *address;
+    struct tls_client *tls; /* a reference; NULL: in the clear */
     struct client_metrics metrics;
     enum grpc_encoding encoding;
 
@@ -87,6 +90,7 @@ struct grpc_channel *grpc_channel_create_with(struct event_loops *loops, struct 
     channel->loop = event_loops_pick(loops);
     channel->address = str_dup(address);
     channel->metrics = make_metrics(options->metrics);
+    channel->tls = options->tls ? tls_client_ref(options->tls) : NULL;
     channel->encoding = options->compress ? GRPC_SNAPPY : GRPC_IDENTITY;
     return channel;
 }
@@ -106,6 +110,7 @@ void grpc_channel_unref(struct grpc_channel *channel)
     if (atomic_fetch_sub_explicit(&channel->references, 1, memory_order_acq_rel) != 1)
         return;
     buf_deinit(&channel->failure);
+    tls_client_unref(channel->tls);
     free(channel->address);
     free(channel);
 }
@@ -358,14 +363,14 @@ static void connect_failed(struct grpc_channel *channel, struct error *err)
     channel->connecting = false;
     channel->failed = true;
     buf_clear(&channel->failure);
-    buf_printf(&channel->failure,
-               "connection error: desc = \"transport: Error while dialing: %.*s\"",
-               STR_ARG(error_text(err)));
+    bool dialled = str_starts_with(error_text(err), STR("authentication handshake failed"));
+    buf_printf(&channel->failure, "connection error: desc = \"transport: %s%.*s\"",
+               dialled ? "" : "Error while dialing: ", STR_ARG(error_text(err)));
     error_free(err);
     pending_fail(channel, buf_str(&channel->failure));
 }
 
-static void dial_connected(void *self)
+static void dial_done(void *self)
 {
     struct grpc_channel *channel = self;
     struct client_connection *connection = xcalloc(1, sizeof(*connection));
@@ -397,6 +402,23 @@ static void dial_broken(void *self, struct error *err)
     connection_free(channel->dialing);
     channel->dialing = NULL;
     dial_next(channel, err);
+}
+
+static const struct connection_handler handshake_handler = {.connected = dial_done,
+                                                            .broken = dial_broken};
+
+static void dial_connected(void *self)
+{
+    struct grpc_channel *channel = self;
+    struct str host, port;
+    if (!channel->tls) {
+        dial_done(channel);
+        return;
+    }
+    error_free(address_split(str_from(channel->address), &host, &port)); /* went well before */
+    connection_set_handler(channel->dialing, &handshake_handler, channel);
+    connection_connect_tls(channel->dialing, channel->tls, host.len ? host : STR("127.0.0.1"),
+                           HANDSHAKE_TIMEOUT_MS);
 }
 
 static const struct connection_handler dial_handler = {.connected = dial_connected,

@@ -26,6 +26,7 @@ struct grpc_channel;
 struct grpc_stream;
 struct metrics;
 struct stall_group;
+struct tls_client;
 
 struct grpc_metadata {
     struct str name, value;
@@ -34,6 +35,7 @@ struct grpc_metadata {
 struct grpc_channel_options {
     struct metrics *metrics; /* grpc_client_* families; NULL: none */
     bool compress;           /* requests go out as "snappy", and servers then answer so */
+    struct tls_client *tls;  /* referred to; NULL: in the clear */
 };
 
 /* address host:port; the name is resolved when connecting. A call on a channel without a connection

@@ -11,6 +11,7 @@
 #include "net/grpc_builtin.h"
 #include "net/grpc_call.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "runtime/event_loop.h"
 #include "runtime/log.h"
 #include "runtime/metrics.h"
@@ -20,6 +21,7 @@
 enum {
     CONNECTIONS_MAX = 1024,
     STREAMS_MAX = 1000,
+    HANDSHAKE_TIMEOUT_MS = 10 * 1000,
     PING_LEAST_MS = 10 * 1000,
     PING_LEAST_IDLE_MS = 2 * 60 * 60 * 1000, /* without a call */
     PING_STRIKES = 2,
@@ -307,6 +309,8 @@ static void conn_start(void *arg)
     struct server_connection *conn = arg;
     struct grpc_server *server = conn->server;
     struct connection *connection = connection_create(conn->loop, conn->fd, NULL, NULL);
+    if (server->config.tls)
+        connection_accept_tls(connection, server->config.tls, HANDSHAKE_TIMEOUT_MS);
     conn->session = http2_session_create(connection, true, STREAMS_MAX, &session_handler, conn);
     if (server->config.max_connection_age_ms > 0) {
         conn->age = event_timer_create(conn->loop, age_reached, conn);

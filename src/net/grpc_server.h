@@ -20,6 +20,7 @@ struct grpc_server;
 struct log;
 struct metrics;
 struct pool;
+struct tls_server;
 
 /* Numbers of the gRPC protocol. */
 enum grpc_code {
@@ -112,6 +113,7 @@ struct grpc_server_config {
     size_t call_memory_max;        /* budget of one call, 0: 256 MiB */
     struct budget *budget;         /* parent of the calls' budgets */
     int64_t max_connection_age_ms; /* 0: none */
+    struct tls_server *tls;        /* referred to; NULL: in the clear */
     struct pool *quick;            /* for health and reflection */
     struct log *log;
     struct metrics *metrics; /* grpc_server_* families */

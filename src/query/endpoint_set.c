@@ -66,8 +66,8 @@ static void set_add(struct endpoint_set *set, const struct endpoint_set_config *
         metric_inc(duplicates);
         return;
     }
-    const struct grpc_channel_options options = {.metrics = config->metrics,
-                                                 .compress = config->compress};
+    const struct grpc_channel_options options = {
+        .metrics = config->metrics, .compress = config->compress, .tls = config->tls};
     set->endpoints[set->count++] = endpoint_create(config->loops, address, &options, config->log);
 }
 

@@ -10,6 +10,7 @@ struct context;
 struct event_loops;
 struct log;
 struct metrics;
+struct tls_client;
 
 /* Labels of thanos_store_nodes_grpc_connections (--query.conn-metric.label). */
 enum endpoint_metric_label {
@@ -26,6 +27,7 @@ struct endpoint_set_config {
     int64_t check_timeout_ms;
     int64_t unhealthy_timeout_ms; /* --store.unhealthy-timeout */
     bool compress;                /* --grpc-compression=snappy */
+    struct tls_client *tls;       /* referred to; NULL: in the clear */
     unsigned metric_labels;       /* enum endpoint_metric_label, or-ed */
     struct log *log;
     struct metrics *metrics;
