@@ -11,10 +11,6 @@
 #include "store/store.h"
 #include "store/store_merge.h"
 
-/* "All time" as Thanos sends it. */
-#define TIME_MIN_MS INT64_C(-9223309901257974000)
-#define TIME_MAX_MS INT64_C(9223309901257974999)
-
 enum { SERIES_BATCH = 1000 };
 
 struct metadata_params {
@@ -26,8 +22,8 @@ struct metadata_params {
 static struct error *read_range(const struct query_api_config *config,
                                 const struct http_request *req, struct store_query *query)
 {
-    query->min_time = TIME_MIN_MS;
-    query->max_time = TIME_MAX_MS;
+    query->min_time = PARAM_TIME_MIN_MS;
+    query->max_time = PARAM_TIME_MAX_MS;
     if (config->metadata_range_ms > 0) {
         query->max_time = time_now_ms();
         query->min_time = int64_sub_saturating(query->max_time, config->metadata_range_ms);

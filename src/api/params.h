@@ -10,6 +10,10 @@
 #include "net/http_server.h"
 #include "store/store.h"
 
+/* "All time" as Thanos sends it. */
+#define PARAM_TIME_MIN_MS INT64_C(-9223309901257974000)
+#define PARAM_TIME_MAX_MS INT64_C(9223309901257974999)
+
 /* First value; empty when absent. */
 struct str param_get(const struct http_request *req, const char *name);
 

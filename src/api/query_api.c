@@ -44,6 +44,12 @@ WITH_CORS(route_stores, handle_stores)
 WITH_CORS(route_build_info, handle_build_info)
 WITH_CORS(route_runtime_info, handle_runtime_info)
 WITH_CORS(route_flags, handle_flags)
+WITH_CORS(route_rules, handle_rules)
+WITH_CORS(route_alerts, handle_alerts)
+WITH_CORS(route_targets, handle_targets)
+WITH_CORS(route_metadata, handle_metadata)
+WITH_CORS(route_exemplars, handle_exemplars)
+WITH_CORS(route_tsdb_status, handle_tsdb_status)
 WITH_CORS(route_options, options)
 WITH_CORS(route_not_yet, not_yet)
 
@@ -73,14 +79,14 @@ static const struct {
     {"GET", "status/buildinfo", "status_build", route_build_info, POOL_QUICK},
     {"GET", "status/runtimeinfo", "status_runtime", route_runtime_info, POOL_QUICK},
     {"GET", "status/flags", "status_flags", route_flags, POOL_QUICK},
-    {"GET", "status/tsdb", "status_tsdb", route_not_yet, POOL_QUICK},
+    {"GET", "status/tsdb", "status_tsdb", route_tsdb_status, POOL_METADATA},
     {"GET,POST", "query_explain", "query_explain", route_not_yet, POOL_QUICK},
     {"GET,POST", "query_range_explain", "query", route_not_yet, POOL_QUICK},
-    {"GET", "rules", "rules", route_not_yet, POOL_QUICK},
-    {"GET", "alerts", "alerts", route_not_yet, POOL_QUICK},
-    {"GET", "targets", "targets", route_not_yet, POOL_QUICK},
-    {"GET", "metadata", "metadata", route_not_yet, POOL_QUICK},
-    {"GET,POST", "query_exemplars", "exemplars", route_not_yet, POOL_QUICK},
+    {"GET", "rules", "rules", route_rules, POOL_METADATA},
+    {"GET", "alerts", "alerts", route_alerts, POOL_METADATA},
+    {"GET", "targets", "targets", route_targets, POOL_METADATA},
+    {"GET", "metadata", "metadata", route_metadata, POOL_METADATA},
+    {"GET,POST", "query_exemplars", "exemplars", route_exemplars, POOL_METADATA},
     {"OPTIONS", "*", "options", route_options, POOL_QUICK},
 };
 

@@ -1,6 +1,7 @@
 /* api/query_api.h: the HTTP API of `titan query`: /api/v1/query, query_range, series, labels,
- * label values, stores, status. Requests are read as Thanos reads them and answered in its words;
- * what Thanos serves and Titan does not know yet is answered with 501. */
+ * label values, rules, targets and their kin, stores, status. Requests are read as Thanos reads
+ * them and answered in its words; what Thanos serves and Titan does not know yet is answered with
+ * 501. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include "base/str.h"
 #include "chunk/samples.h"
 #include "peers/endpoint_status.h"
+#include "peers/peers.h"
 #include "store/str_list.h"
 
 struct engine;
@@ -52,6 +54,12 @@ struct query_api_config {
 
     endpoint_statuses_fn endpoints; /* for /api/v1/stores; NULL: none are listed */
     void *endpoints_self;
+    /* For rules, alerts, targets, metadata, exemplars, the TSDB status; NULL: nobody is asked. */
+    peers_answer_fn peers;
+    void *peers_self;
+    /* Of each of these: answer with warnings when a peer fails. */
+    bool rule_partial_response, target_partial_response, metadata_partial_response;
+    bool exemplar_partial_response, status_partial_response;
     const struct api_flag *flags; /* sorted by name */
     size_t flag_count;
     struct api_build_info build;

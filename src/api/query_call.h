@@ -52,3 +52,9 @@ struct error *handle_stores(void *self, struct http_request *req, struct http_re
 struct error *handle_build_info(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_runtime_info(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_flags(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_rules(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_alerts(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_targets(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_metadata(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_exemplars(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_tsdb_status(void *self, struct http_request *req, struct http_response *res);

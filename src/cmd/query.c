@@ -10,8 +10,10 @@
 #include "cmd/version.h"
 #include "net/tls.h"
 #include "promql/engine.h"
+#include "query/endpoint_peers.h"
 #include "query/endpoint_set.h"
 #include "rpc/info_service.h"
+#include "rpc/peers_service.h"
 #include "rpc/store_service.h"
 #include "runtime/context.h"
 #include "runtime/log.h"
@@ -188,16 +190,16 @@ static const struct flag query_flags[] = {
               "For distributed mode.", .hidden = true, .later = true),
     FLAG_DURATION(QUERY, instant_resolution_ms, "query.instant.default.max_source_resolution", "0s",
                   "Resolution of instant queries that name none.", .hidden = true),
-    FLAG_BOOL_ON(QUERY, rule_partial, "rule.partial-response", "For rules.", .hidden = true,
-                 .later = true),
-    FLAG_BOOL_ON(QUERY, target_partial, "target.partial-response", "For targets.", .hidden = true,
-                 .later = true),
-    FLAG_BOOL_ON(QUERY, metadata_partial, "metric-metadata.partial-response", "For metadata.",
-                 .hidden = true, .later = true),
-    FLAG_BOOL_ON(QUERY, exemplar_partial, "exemplar.partial-response", "For exemplars.",
-                 .hidden = true, .later = true),
-    FLAG_BOOL_ON(QUERY, status_partial, "status.partial-response", "For the TSDB status.",
-                 .hidden = true, .later = true),
+    FLAG_BOOL_ON(QUERY, rule_partial, "rule.partial-response",
+                 "Answer for rules with warnings when endpoints fail.", .hidden = true),
+    FLAG_BOOL_ON(QUERY, target_partial, "target.partial-response", "The same for targets.",
+                 .hidden = true),
+    FLAG_BOOL_ON(QUERY, metadata_partial, "metric-metadata.partial-response",
+                 "The same for metadata of metrics.", .hidden = true),
+    FLAG_BOOL_ON(QUERY, exemplar_partial, "exemplar.partial-response", "The same for exemplars.",
+                 .hidden = true),
+    FLAG_BOOL_ON(QUERY, status_partial, "status.partial-response", "The same for the TSDB status.",
+                 .hidden = true),
     FLAG_ENUM(QUERY, strategy, "grpc.proxy-strategy", "eager|lazy", "eager",
               "No effect: streams are merged as they arrive, in bounded memory.", .hidden = true),
     FLAG_ENUM(QUERY, dns_resolver, "store.sd-dns-resolver", "golang|miekgdns", "miekgdns",
@@ -224,8 +226,9 @@ struct query {
     struct engine *engine;
     struct query_api *api;
     struct store_service *store_service;
+    struct peers_service *peers_service;
     struct info_service *info_service;
-    struct grpc_method methods[STORE_SERVICE_METHODS + 1];
+    struct grpc_method methods[STORE_SERVICE_METHODS + PEERS_SERVICE_METHODS + 1];
     struct api_flag *flag_values;
     size_t flag_count;
 };
@@ -414,6 +417,13 @@ static void query_build_api(struct query *query)
         .disable_cors = config->disable_cors,
         .endpoints = endpoint_set_statuses,
         .endpoints_self = query->endpoints,
+        .peers = endpoint_peers_answer,
+        .peers_self = query->endpoints,
+        .rule_partial_response = config->rule_partial,
+        .target_partial_response = config->target_partial,
+        .metadata_partial_response = config->metadata_partial,
+        .exemplar_partial_response = config->exemplar_partial,
+        .status_partial_response = config->status_partial,
         .flags = query->flag_values,
         .flag_count = query->flag_count,
         .build = {STR(TITAN_VERSION), str_from(TITAN_REVISION), str_from(TITAN_BRANCH), STR(""),
@@ -437,12 +447,22 @@ static void query_build_services(struct query *query)
     const struct info_service_config info = {
         .type = STR("query"),
         .store = query->store,
+        .has_rules = true,
+        .has_targets = true,
+        .has_metadata = true,
+        .has_exemplars = true,
+        .has_status = true,
         .is_ready = component_is_ready,
         .self = query->component,
         .quick = pools->quick,
     };
-    query->store_service = store_service_create(&store, query->methods);
-    query->info_service = info_service_create(&info, &query->methods[STORE_SERVICE_METHODS]);
+    struct grpc_method *methods = query->methods;
+    query->store_service = store_service_create(&store, methods);
+    methods += STORE_SERVICE_METHODS;
+    query->peers_service =
+        peers_service_create(endpoint_peers_answer, query->endpoints, pools->metadata, methods);
+    methods += PEERS_SERVICE_METHODS;
+    query->info_service = info_service_create(&info, methods);
 }
 
 static struct error *query_build(struct query *query)
@@ -464,6 +484,7 @@ static struct error *query_build(struct query *query)
 static void query_free(struct query *query)
 {
     store_service_free(query->store_service);
+    peers_service_free(query->peers_service);
     info_service_free(query->info_service);
     query_api_free(query->api);
     engine_free(query->engine);

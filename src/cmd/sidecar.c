@@ -8,9 +8,11 @@
 #include "cmd/version.h"
 #include "net/http_client.h"
 #include "prometheus/client.h"
+#include "prometheus/prometheus_peer.h"
 #include "prometheus/prometheus_store.h"
 #include "prometheus/prometheus_watch.h"
 #include "rpc/info_service.h"
+#include "rpc/peers_service.h"
 #include "rpc/store_service.h"
 #include "runtime/context.h"
 #include "runtime/pool.h"
@@ -100,7 +102,9 @@ struct sidecar {
     struct prometheus_watch *watch;
     struct store_service *store_service;
     struct info_service *info_service;
-    struct grpc_method methods[STORE_SERVICE_METHODS + 1];
+    struct prometheus_peer peer;
+    struct peers_service *peers_service;
+    struct grpc_method methods[STORE_SERVICE_METHODS + PEERS_SERVICE_METHODS + 1];
 };
 
 /* -- building and taking down -- */
@@ -154,17 +158,34 @@ static void sidecar_build_services(struct sidecar *sidecar)
     const struct info_service_config info = {
         .type = STR("sidecar"),
         .store = sidecar->store,
+        .has_rules = true,
+        .has_targets = true,
+        .has_metadata = true,
+        .has_exemplars = true,
+        .has_status = true,
         .is_ready = component_is_ready,
         .self = sidecar->component,
         .quick = pools->quick,
     };
-    sidecar->store_service = store_service_create(&store, sidecar->methods);
-    sidecar->info_service = info_service_create(&info, &sidecar->methods[STORE_SERVICE_METHODS]);
+    struct grpc_method *methods = sidecar->methods;
+    sidecar->peer = (struct prometheus_peer){
+        .client = sidecar->client,
+        .external_labels = sidecar->external_labels,
+        .is_ready = component_is_ready,
+        .self = sidecar->component,
+    };
+    sidecar->store_service = store_service_create(&store, methods);
+    methods += STORE_SERVICE_METHODS;
+    sidecar->peers_service =
+        peers_service_create(prometheus_peer_answer, &sidecar->peer, pools->metadata, methods);
+    methods += PEERS_SERVICE_METHODS;
+    sidecar->info_service = info_service_create(&info, methods);
 }
 
 static void sidecar_free(struct sidecar *sidecar)
 {
     store_service_free(sidecar->store_service);
+    peers_service_free(sidecar->peers_service);
     info_service_free(sidecar->info_service);
     prometheus_watch_free(sidecar->watch);
     store_free(sidecar->store);

@@ -160,6 +160,14 @@ bool endpoint_note(struct endpoint *endpoint, struct error *err, const struct pe
 
 /* -- what it is -- */
 
+bool endpoint_is_healthy(struct endpoint *endpoint)
+{
+    mutex_lock(&endpoint->lock);
+    bool is_healthy = endpoint->is_healthy;
+    mutex_unlock(&endpoint->lock);
+    return is_healthy;
+}
+
 bool endpoint_is_queryable(struct endpoint *endpoint)
 {
     mutex_lock(&endpoint->lock);

@@ -26,7 +26,8 @@ struct store *endpoint_store(struct endpoint *endpoint);
 bool endpoint_note(struct endpoint *endpoint, struct error *err, const struct peer_info *info,
                    int64_t unhealthy_timeout_ms);
 
-/* Its last check succeeded and it serves the Store API. */
+/* Its last check succeeded; and it serves the Store API. */
+bool endpoint_is_healthy(struct endpoint *endpoint);
 bool endpoint_is_queryable(struct endpoint *endpoint);
 /* False: never reached, or unreachable for too long. Everything lives in the arena. */
 bool endpoint_status(struct endpoint *endpoint, struct arena *arena, struct endpoint_status *out);

@@ -30,6 +30,7 @@ struct endpoint_set {
     bool is_woken GUARDED_BY(lock);
     bool is_checked GUARDED_BY(lock);
     struct store_list *stores GUARDED_BY(lock);
+    struct store_list *peers GUARDED_BY(lock); /* also without a Store API */
 };
 
 /* -- making -- */
@@ -94,6 +95,7 @@ struct error *endpoint_set_create(const struct endpoint_set_config *config,
     set->metrics = endpoint_metrics_create(config->metrics, config->metric_labels);
     set->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     set->stores = store_list_create(NULL, 0);
+    set->peers = store_list_create(NULL, 0);
     mutex_init(&set->lock);
     thread_cond_init(&set->changed);
     set->endpoints = xcalloc(config->address_count + 1, sizeof(struct endpoint *));
@@ -109,6 +111,7 @@ void endpoint_set_free(struct endpoint_set *set) NO_THREAD_SAFETY /* nobody else
         return;
     endpoint_set_stop(set);
     store_list_unref(set->stores);
+    store_list_unref(set->peers);
     for (size_t i = 0; i < set->count; i++)
         endpoint_unref(set->endpoints[i]);
     endpoint_metrics_free(set->metrics);
@@ -128,6 +131,14 @@ struct store_list *endpoint_set_stores(void *self)
     struct store_list *stores = store_list_ref(set->stores);
     mutex_unlock(&set->lock);
     return stores;
+}
+
+struct store_list *endpoint_set_peers(struct endpoint_set *set)
+{
+    mutex_lock(&set->lock);
+    struct store_list *peers = store_list_ref(set->peers);
+    mutex_unlock(&set->lock);
+    return peers;
 }
 
 static int status_compare(const void *a, const void *b)
@@ -167,28 +178,41 @@ static void warn_of_twins(struct endpoint_set *set, const struct endpoint_status
                          KV("address", items[i].address), KV("other", items[j].address));
 }
 
-/* A new list of those that can be queried. */
-static void set_publish(struct endpoint_set *set)
+/* A list of the endpoints that pass. */
+static struct store_list *set_list(struct endpoint_set *set, struct arena *arena,
+                                   bool (*passes)(struct endpoint *endpoint))
 {
-    struct arena *arena = arena_create(NULL);
     struct store_member *members = arena_array(arena, set->count, sizeof(*members));
-    struct endpoint_status *statuses = arena_array(arena, set->count, sizeof(*statuses));
     size_t count = 0;
     for (size_t i = 0; i < set->count; i++) {
         struct endpoint *endpoint = set->endpoints[i];
-        if (!endpoint_is_queryable(endpoint) || !endpoint_status(endpoint, arena, &statuses[count]))
-            continue;
-        members[count++] =
-            (struct store_member){endpoint_store(endpoint), endpoint_unref, endpoint_ref(endpoint)};
+        if (passes(endpoint))
+            members[count++] = (struct store_member){endpoint_store(endpoint), endpoint_unref,
+                                                     endpoint_ref(endpoint)};
     }
+    return store_list_create(members, count);
+}
+
+/* New lists of those that can be queried. */
+static void set_publish(struct endpoint_set *set)
+{
+    struct arena *arena = arena_create(NULL);
+    struct endpoint_status *statuses = arena_array(arena, set->count, sizeof(*statuses));
+    size_t count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        if (endpoint_is_queryable(set->endpoints[i]))
+            count += endpoint_status(set->endpoints[i], arena, &statuses[count]);
     warn_of_twins(set, statuses, count);
     endpoint_metrics_set(set->metrics, statuses, count);
-    struct store_list *stores = store_list_create(members, count);
+    struct store_list *stores = set_list(set, arena, endpoint_is_queryable);
+    struct store_list *peers = set_list(set, arena, endpoint_is_healthy);
     mutex_lock(&set->lock);
-    struct store_list *old = set->stores;
+    struct store_list *old_stores = set->stores, *old_peers = set->peers;
     set->stores = stores;
+    set->peers = peers;
     mutex_unlock(&set->lock);
-    store_list_unref(old);
+    store_list_unref(old_stores);
+    store_list_unref(old_peers);
     arena_unref(arena);
 }
 

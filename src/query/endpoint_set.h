@@ -50,5 +50,8 @@ void endpoint_set_free(struct endpoint_set *set);
 
 /* The stores that can be queried now; a reference for the caller. For store_proxy_config. */
 struct store_list *endpoint_set_stores(void *set);
+/* The stores of all healthy endpoints, also those without a Store API (grpc_store.h); a reference
+ * for the caller. */
+struct store_list *endpoint_set_peers(struct endpoint_set *set);
 /* An endpoint_statuses_fn. */
 void endpoint_set_statuses(void *set, struct arena *arena, struct endpoint_statuses *out);

@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "net/grpc_client.h"
+#include "rpc/call_context.h"
+#include "rpc/grpc_peer.h"
 #include "rpc/series_wire.h"
 #include "runtime/context.h"
 #include "store/series_join.h"
@@ -18,7 +20,7 @@ enum {
     MESSAGE_MAX = INT_MAX, /* as Thanos; the query's budget binds before */
     LABEL_RESPONSE_MAX = 256 << 20,
     INFO_MAX = 16 << 20,
-    LABEL_CALLS_MAX = 8, /* half of the metadata pool: one slow peer must not take all of it */
+    LABEL_CALLS_MAX = 8, /* also of questions: half of the metadata pool: one slow peer must not take all of it */
 };
 
 struct grpc_store {
@@ -26,7 +28,7 @@ struct grpc_store {
     struct grpc_channel *channel;
     char *address;
     atomic_bool out_of_order; /* its series must be sorted */
-    atomic_uint label_calls;  /* under way */
+    atomic_uint label_calls;  /* under way, with questions */
     struct mutex lock;
     struct arena *arena GUARDED_BY(lock); /* of the info */
     struct peer_info info GUARDED_BY(lock);
@@ -69,33 +71,24 @@ void grpc_store_set_info(struct store *base, const struct peer_info *info)
     arena_unref(old);
 }
 
-static void grpc_describe(struct store *base, struct store_info *out)
+void grpc_store_get_info(struct store *base, struct arena *arena, struct peer_info *out)
 {
     struct grpc_store *store = container_of(base, struct grpc_store, base);
     mutex_lock(&store->lock);
-    struct peer_info info = store->info;
-    arena_keep(out->arena, store->arena);
+    *out = store->info;
+    arena_keep(arena, store->arena);
     mutex_unlock(&store->lock);
+}
+
+static void grpc_describe(struct store *base, struct store_info *out)
+{
+    struct grpc_store *store = container_of(base, struct grpc_store, base);
+    struct peer_info info;
+    grpc_store_get_info(base, out->arena, &info);
     peer_info_to_store(&info, arena_str(out->arena, str_from(store->address)), out->arena, out);
 }
 
 /* -- calls -- */
-
-struct call_metadata {
-    struct grpc_metadata items[2];
-    size_t count;
-};
-
-static struct call_metadata call_metadata(struct context *ctx)
-{
-    struct call_metadata metadata = {.count = 1};
-    struct str tenant = context_tenant(ctx), id = context_request_id(ctx);
-    metadata.items[0] =
-        (struct grpc_metadata){STR("thanos-tenant"), tenant.len ? tenant : STR("default-tenant")};
-    if (id.len)
-        metadata.items[metadata.count++] = (struct grpc_metadata){STR("request-id"), id};
-    return metadata;
-}
 
 static struct error *grpc_store_unary(struct grpc_store *store, struct context *ctx,
                                       const char *method, const struct buf *request,
@@ -107,6 +100,15 @@ static struct error *grpc_store_unary(struct grpc_store *store, struct context *
         err = grpc_unary(store->channel, ctx, method, buf_bytes(request), metadata.items,
                          metadata.count, response_max, response);
     return err ? err : buf_status(response);
+}
+
+struct peers_call *grpc_store_ask(struct store *base, struct context *ctx,
+                                  const struct peers_question *question)
+{
+    struct grpc_store *store = container_of(base, struct grpc_store, base);
+    const struct grpc_peer peer = {store->channel, str_from(store->address), &store->label_calls,
+                                   LABEL_CALLS_MAX};
+    return grpc_peer_ask(&peer, ctx, question);
 }
 
 /* -- Info -- */

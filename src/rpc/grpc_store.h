@@ -11,6 +11,7 @@
  * ends a select, as ERROR_UNAVAILABLE with its text alone. */
 #pragma once
 
+#include "peers/peers.h"
 #include "rpc/peer_info.h"
 #include "store/store.h"
 
@@ -34,3 +35,8 @@ MUST_CHECK struct error *info_call_finish(struct info_call *call, struct arena *
                                           struct peer_info *out);
 /* What describe() says from now on. Copies. Thread-safe. */
 void grpc_store_set_info(struct store *store, const struct peer_info *info);
+/* What was set, pinned by the arena. Thread-safe. */
+void grpc_store_get_info(struct store *store, struct arena *arena, struct peer_info *out);
+/* Asks the peer behind the store, which must outlive the call; see rpc/grpc_peer.h. */
+struct peers_call *grpc_store_ask(struct store *store, struct context *ctx,
+                                  const struct peers_question *question);

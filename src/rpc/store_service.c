@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/vec.h"
+#include "rpc/call_context.h"
 #include "rpc/series_stream.h"
 #include "rpc/series_wire.h"
 #include "runtime/context.h"
@@ -21,19 +22,6 @@ enum grpc_code store_service_proxy_code(enum error_kind kind)
     return kind == ERROR_UNAVAILABLE ? GRPC_ABORTED : grpc_code_of(kind);
 }
 
-/* The call's context with what travels in the metadata; gathers the warnings of this call. */
-static struct context *service_context(struct grpc_call *call)
-{
-    struct context *ctx = context_create(grpc_call_context(call), CONTEXT_NO_DEADLINE);
-    struct str tenant = grpc_call_metadata(call, STR("thanos-tenant"));
-    struct str id = grpc_call_metadata(call, STR("request-id"));
-    context_collect_warnings(ctx);
-    context_set_tenant(ctx, tenant.len ? tenant : STR("default-tenant"));
-    if (id.len)
-        context_set_request_id(ctx, id);
-    return ctx;
-}
-
 static struct error *serve_series(void *self, struct grpc_call *call, struct bytes request)
 {
     struct store_service *service = self;
@@ -41,7 +29,7 @@ static struct error *serve_series(void *self, struct grpc_call *call, struct byt
     struct error *err = series_request_decode(request, grpc_call_arena(call), &query);
     if (err)
         return err;
-    struct context *ctx = service_context(call);
+    struct context *ctx = call_context_create(call);
     struct series_set *set;
     err = store_select(service->store, ctx, &query, &set);
     if (!err) {
@@ -93,7 +81,7 @@ static struct error *serve_label_names(void *self, struct grpc_call *call, struc
     struct error *err = label_names_request_decode(request, arena, &query);
     if (err)
         return err;
-    struct context *ctx = service_context(call);
+    struct context *ctx = call_context_create(call);
     err = store_label_names(service->store, ctx, &query, arena, &names);
     return respond_labels(call, ctx, names, err);
 }
@@ -108,7 +96,7 @@ static struct error *serve_label_values(void *self, struct grpc_call *call, stru
     struct error *err = label_values_request_decode(request, arena, &name, &query);
     if (err)
         return err;
-    struct context *ctx = service_context(call);
+    struct context *ctx = call_context_create(call);
     err = store_label_values(service->store, ctx, name, &query, arena, &values);
     return respond_labels(call, ctx, values, err);
 }

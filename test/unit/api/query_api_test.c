@@ -226,8 +226,20 @@ static const struct {
     {"status/buildinfo",
      "200 {\"status\":\"success\",\"data\":{\"version\":\"\",\"revision\":\"\",\"branch\":\"\","
      "\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}"},
-    {"rules",
-     "501 {\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"/api/v1/rules is "
+    {"rules", "200 {\"status\":\"success\",\"data\":{\"groups\":[]}}"},
+    {"rules?type=x",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid rules parameter "
+     "type='x'\"}"},
+    {"alerts", "200 {\"status\":\"success\",\"data\":{\"alerts\":null}}"},
+    {"targets?state=ACTIVE",
+     "200 {\"status\":\"success\",\"data\":{\"activeTargets\":[],\"droppedTargets\":[]}}"},
+    {"metadata?limit=2", "200 {\"status\":\"success\",\"data\":{}}"},
+    {"metadata?limit=x",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid metric metadata "
+     "limit='0'\"}"},
+    {"query_exemplars?query=up", "200 {\"status\":\"success\",\"data\":[]}"},
+    {"query_explain?query=up",
+     "501 {\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"/api/v1/query_explain is "
      "not implemented yet\"}"},
     {"status/config", "404 "},
 };
