@@ -18,43 +18,81 @@ static void put_seconds(struct json_writer *json, const char *key, int64_t ns)
     json_put_double(json, (double)int64_max(ns, 0) / 1e9);
 }
 
-static void write_stats(struct json_writer *json, const struct engine_result *result,
-                        const struct timings *timings)
+static void write_steps(struct json_writer *json, const char *key, const struct engine_stats *stats,
+                        const uint64_t *counts)
 {
-    int64_t run_ns = timings->ended_ns - timings->started_ns;
+    json_put_key(json, key);
+    json_begin_array(json);
+    for (size_t i = 0; i < stats->steps; i++) {
+        json_begin_array(json);
+        json_put_double(json, (double)(stats->start_ms + (int64_t)i * stats->step_ms) / 1000);
+        json_put_uint64(json, counts[i]);
+        json_end_array(json);
+    }
+    json_end_array(json);
+}
+
+static void put_count(struct json_writer *json, const char *key, uint64_t count)
+{
+    json_put_key(json, key);
+    json_put_uint64(json, count);
+}
+
+static void write_samples(struct json_writer *json, const struct engine_stats *stats, bool per_step)
+{
+    json_put_key(json, "samples");
+    json_begin_object(json);
+    if (per_step)
+        write_steps(json, "totalQueryableSamplesPerStep", stats, stats->samples_per_step);
+    put_count(json, "totalQueryableSamples", stats->samples_total);
+    if (per_step)
+        write_steps(json, "samplesReadPerStep", stats, stats->read_per_step);
+    put_count(json, "samplesRead", stats->samples_read);
+    put_count(json, "seriesTouched", stats->series);
+    put_count(json, "peakSamples", stats->samples_peak);
+    json_end_object(json);
+}
+
+static void write_stats(struct json_writer *json, const struct engine_stats *stats,
+                        const struct timings *timings, bool per_step)
+{
     json_put_key(json, "stats");
     json_begin_object(json);
     json_put_key(json, "timings");
     json_begin_object(json);
-    put_seconds(json, "evalTotalTime", run_ns);
-    put_seconds(json, "resultSortTime", 0);
-    put_seconds(json, "queryPreparationTime", 0);
-    put_seconds(json, "innerEvalTime", run_ns);
+    put_seconds(json, "evalTotalTime", stats->prepare_ns + stats->eval_ns + stats->sort_ns);
+    put_seconds(json, "resultSortTime", stats->sort_ns);
+    put_seconds(json, "queryPreparationTime", stats->prepare_ns);
+    put_seconds(json, "innerEvalTime", stats->eval_ns);
     put_seconds(json, "execQueueTime", timings->started_ns - timings->received_ns);
     put_seconds(json, "execTotalTime", timings->ended_ns - timings->received_ns);
     json_end_object(json);
-    json_put_key(json, "samples");
-    json_begin_object(json);
-    json_put_key(json, "totalQueryableSamples");
-    json_put_uint64(json, result->samples_total);
-    json_put_key(json, "peakSamples");
-    json_put_uint64(json, result->samples_peak);
-    json_end_object(json);
+    write_samples(json, stats, per_step);
     json_end_object(json);
 }
 
+static void truncate_result(struct query_call *call, struct engine_result *result, size_t limit)
+{
+    bool is_list = result->type == VALUE_VECTOR || result->type == VALUE_MATRIX;
+    if (limit == 0 || !is_list || result->series_count <= limit)
+        return;
+    result->series_count = limit;
+    context_warn(call->ctx, STR("results truncated due to limit"));
+}
+
 static void respond(struct query_call *call, const struct query_params *params,
-                    const struct engine_result *result, const struct timings *timings,
+                    struct engine_result *result, const struct timings *timings,
                     struct http_response *res)
 {
+    truncate_result(call, result, params->limit);
     struct json_writer json = api_begin(res);
     json_begin_object(&json);
     json_put_key(&json, "resultType");
     json_put_cstr(&json, result_type_text(result));
     json_put_key(&json, "result");
     result_write(&json, result);
-    if (params->wants_stats)
-        write_stats(&json, result, timings);
+    if (params->query.wants_stats)
+        write_stats(&json, &result->stats, timings, params->stats_per_step);
     json_put_key(&json, "analysis");
     json_begin_object(&json);
     json_end_object(&json);

@@ -136,12 +136,14 @@ static struct error *read_lookback(const struct query_api_config *config,
     return err;
 }
 
-static void read_rest(const struct http_request *req, struct query_params *out)
+static struct error *read_rest(const struct http_request *req, struct query_params *out)
 {
     struct str analyze = param_get(req, "analyze");
-    out->wants_stats = param_get(req, "stats").len > 0;
+    out->query.wants_stats = param_get(req, "stats").len > 0;
+    out->stats_per_step = str_equal(param_get(req, "stats"), STR("all"));
     out->wants_analysis = str_equal(analyze, STR("true")) || str_equal(analyze, STR("1"));
     out->query.text = param_get(req, "query");
+    return param_limit(req, &out->limit);
 }
 
 struct error *query_params_instant(const struct query_api_config *config,
@@ -167,8 +169,7 @@ struct error *query_params_instant(const struct query_api_config *config,
     if (!err)
         err = read_lookback(config, req, out);
     out->query.end_ms = out->query.start_ms;
-    read_rest(req, out);
-    return err;
+    return err ? err : read_rest(req, out);
 }
 
 static struct error *read_step(const struct query_api_config *config,
@@ -227,6 +228,5 @@ struct error *query_params_range(const struct query_api_config *config,
         err = read_engine(config, req, out);
     if (!err)
         err = read_lookback(config, req, out);
-    read_rest(req, out);
-    return err;
+    return err ? err : read_rest(req, out);
 }

@@ -10,7 +10,8 @@ struct query_params {
     struct engine_query query;
     bool has_timeout;
     int64_t timeout_ms; /* may be 0 or negative: it is over at once */
-    bool wants_stats, wants_analysis;
+    bool stats_per_step, wants_analysis;
+    size_t limit; /* of series in the answer, 0: none */
 };
 
 /* Strings and lists live in the request. ERROR_INVALID. */

@@ -11,7 +11,9 @@
 #include "promql/plan.h"
 #include "promql/result.h"
 #include "promql/row_store.h"
+#include "promql/sample_stats.h"
 #include "runtime/context.h"
+#include "runtime/time.h"
 
 enum {
     LOOKBACK_DEFAULT_MS = 5 * 60 * 1000,
@@ -108,6 +110,14 @@ static struct error *collect_rows(struct execution *execution, struct operator* 
     return err;
 }
 
+static struct error *sort_rows(struct execution *execution, struct result_builder *builder)
+{
+    int64_t began_ns = time_now_monotonic_ns();
+    struct error *err = result_sort(builder);
+    execution->sort_ns += time_now_monotonic_ns() - began_ns;
+    return err;
+}
+
 static struct error *run_operators(struct execution *execution, const struct engine_query *query,
                                    struct result_builder *builder)
 {
@@ -121,7 +131,7 @@ static struct error *run_operators(struct execution *execution, const struct eng
     if (err)
         return err;
     if (!query->instant)
-        return result_sort(builder);
+        return sort_rows(execution, builder);
     return execution->delayed_names ? result_check_unique(builder) : NULL;
 }
 
@@ -145,7 +155,7 @@ static void cut_samples(struct samples *samples, int64_t after, int64_t until)
 }
 
 static struct error *read_slice(struct execution *execution, const struct slice *slice,
-                                struct result_builder *builder)
+                                struct result_builder *builder, struct sample_tally *tally)
 {
     const struct plan_selector *selector = &execution->plan->root->selector;
     int64_t at = selector->has_at ? selector->at_ms : execution->plan->root->grid->start_ms;
@@ -159,6 +169,8 @@ static struct error *read_slice(struct execution *execution, const struct slice 
         if (!err) {
             cut_samples(&samples, int64_sub_saturating(until, selector->range_ms), until);
             atomic_fetch_add(&execution->samples_total, samples.count);
+            if (tally)
+                sample_tally_all(tally, &samples);
         }
         if (!err && samples.count > 0)
             err = result_add_samples(builder, slice->series[i].labels, &samples, scratch);
@@ -167,23 +179,37 @@ static struct error *read_slice(struct execution *execution, const struct slice 
     return err;
 }
 
+static struct error *run_slices(struct execution *execution, struct source *source,
+                                struct result_builder *builder, struct sample_tally *tally)
+{
+    for (;;) {
+        struct slice slice;
+        struct error *err = source_next(source, step_batch_rows_max(builder->grid), &slice);
+        if (!err && slice.count > 0)
+            err = read_slice(execution, &slice, builder, tally);
+        bool is_end = err || slice.count == 0;
+        slice_deinit(&slice);
+        if (is_end)
+            return err;
+    }
+}
+
 static struct error *run_matrix_selector(struct execution *execution,
                                          struct result_builder *builder)
 {
     struct source source;
+    struct sample_tally tally;
     if (execution->plan->root->selector.extended != RANGE_PLAIN)
         return error_create(ERROR_QUERY, "anchored and smoothed selectors are not supported yet");
     struct error *err = source_open(&source, execution, &execution->plan->root->selector);
-    while (!err) {
-        struct slice slice;
-        err = source_next(&source, step_batch_rows_max(builder->grid), &slice);
-        if (err || slice.count == 0)
-            break;
-        err = read_slice(execution, &slice, builder);
-        slice_deinit(&slice);
-    }
+    if (!err && execution->stats)
+        err = sample_tally_init(&tally, execution->plan->root, builder->arena);
+    if (!err)
+        err = run_slices(execution, &source, builder, execution->stats ? &tally : NULL);
+    if (!err && execution->stats)
+        sample_stats_add(execution->stats, &tally);
     source_deinit(&source);
-    return err ? err : result_sort(builder);
+    return err ? err : sort_rows(execution, builder);
 }
 
 /* The steps of the subquery's own grid are the samples. */
@@ -195,7 +221,7 @@ static struct error *run_subquery(struct execution *execution, struct result_bui
         return err;
     err = collect_rows(execution, op, builder);
     operator_free(op);
-    return err ? err : result_sort(builder);
+    return err ? err : sort_rows(execution, builder);
 }
 
 static struct error *run_root(struct execution *execution, const struct engine_query *query,
@@ -219,7 +245,7 @@ static const struct step_grid *root_grid(const struct plan_node *root)
 }
 
 /* A query's own deadline and cancellation in Prometheus's words; errors of peers keep theirs. */
-static struct error *say_why_ended(struct error *err, struct context *ctx)
+static struct error *say_why_ended(struct error *err, struct context *ctx, bool was_evaluated)
 {
     enum error_kind kind = error_kind(err);
     if ((kind != ERROR_TIMEOUT && kind != ERROR_CANCELLED) || !context_ended(ctx))
@@ -228,8 +254,9 @@ static struct error *say_why_ended(struct error *err, struct context *ctx)
     struct error *reason = context_error(ctx);
     bool is_timeout = error_kind(reason) == ERROR_TIMEOUT;
     error_free(reason);
-    return error_create(is_timeout ? ERROR_TIMEOUT : ERROR_CANCELLED, "query %s in query execution",
-                        is_timeout ? "timed out" : "was canceled");
+    return error_create(is_timeout ? ERROR_TIMEOUT : ERROR_CANCELLED, "query %s in %s",
+                        is_timeout ? "timed out" : "was canceled",
+                        was_evaluated ? "expression evaluation" : "query execution");
 }
 
 static struct error *run_plan(struct execution *execution, const struct engine_query *query,
@@ -276,6 +303,22 @@ static struct execution execution_of(const struct engine *engine, struct store *
     return execution;
 }
 
+static struct error *run_stats(struct execution *execution, const struct engine_query *query,
+                               struct arena *arena, struct engine_result *out)
+{
+    struct error *err = NULL;
+    if (query->wants_stats)
+        err = sample_stats_create(execution->plan, arena, &execution->stats);
+    if (!err)
+        err = run_plan(execution, query, arena, out);
+    out->stats.samples_total = atomic_load(&execution->samples_total);
+    out->stats.samples_peak = atomic_load(&execution->samples_peak);
+    if (!err && execution->stats)
+        err = sample_stats_finish(execution->stats, arena, &out->stats);
+    sample_stats_free(execution->stats);
+    return err;
+}
+
 struct error *engine_exec(struct engine *engine, struct store *store, struct context *ctx,
                           const struct engine_query *query, struct arena *arena,
                           struct engine_result *out)
@@ -283,18 +326,24 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
     struct plan plan;
     struct execution execution = execution_of(engine, store, ctx, query);
     struct arena *plan_arena = arena_create(execution.budget);
+    int64_t began_ns = time_now_monotonic_ns();
     *out = (struct engine_result){.arena = arena};
     struct error *err = make_plan(engine, query, plan_arena, &plan);
+    int64_t prepared_ns = time_now_monotonic_ns();
+    bool is_begun = !context_ended(ctx);
+    if (!err && !is_begun)
+        err = context_error(ctx);
     if (!err) {
         execution.plan = &plan;
         execution.annotations = annotations_create(query->text);
-        err = run_plan(&execution, query, arena, out);
+        err = run_stats(&execution, query, arena, out);
         annotations_list(execution.annotations, ANNOTATION_WARNING, arena, &out->warnings);
         annotations_list(execution.annotations, ANNOTATION_INFO, arena, &out->infos);
         annotations_free(execution.annotations);
     }
     arena_unref(plan_arena);
-    out->samples_total = atomic_load(&execution.samples_total);
-    out->samples_peak = atomic_load(&execution.samples_peak);
-    return err ? say_why_ended(err, ctx) : NULL;
+    out->stats.prepare_ns = prepared_ns - began_ns;
+    out->stats.sort_ns = execution.sort_ns;
+    out->stats.eval_ns = time_now_monotonic_ns() - prepared_ns - execution.sort_ns;
+    return err ? say_why_ended(err, ctx, is_begun) : NULL;
 }

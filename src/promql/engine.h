@@ -49,6 +49,7 @@ struct engine_query {
     const struct store_match *store_matches; /* storeMatch[] selectors, passed to the store */
     size_t store_match_count;
     struct shard shard;
+    bool wants_stats; /* all of engine_stats, per step too: a little dearer */
 };
 
 enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
@@ -64,6 +65,18 @@ struct result_series {
     size_t count;
 };
 
+struct engine_stats {
+    uint64_t samples_total; /* looked at by all steps; less exact when stats are not asked for */
+    uint64_t samples_peak;  /* points held at a time */
+    int64_t prepare_ns, eval_ns, sort_ns;
+
+    /* Only when they are asked for; as Prometheus counts, see promql/sample_stats.h. */
+    uint64_t samples_read, series;
+    size_t steps;
+    int64_t start_ms, step_ms;
+    const uint64_t *samples_per_step, *read_per_step; /* [steps]; else NULL */
+};
+
 struct engine_result { /* lives in `arena` */
     struct arena *arena;
     enum value_type type; /* range queries: VALUE_MATRIX */
@@ -72,7 +85,7 @@ struct engine_result { /* lives in `arena` */
     struct str string;
     int64_t string_time_ms;
     struct str_list warnings, infos; /* PromQL annotations, "PromQL warning: ..." */
-    uint64_t samples_total, samples_peak;
+    struct engine_stats stats;       /* also of queries that fail */
 };
 
 /* Parses and evaluates. Store warnings go to ctx. Kinds of errors: INVALID (parse, "bad_data"),

@@ -14,6 +14,7 @@
 #include "chunk/samples.h"
 #include "promql/operator/source.h"
 #include "promql/row_store.h"
+#include "promql/sample_stats.h"
 #include "promql/operator/window_call.h"
 #include "runtime/context.h"
 #include "runtime/pool.h"
@@ -66,11 +67,15 @@ struct selector {
  * and replaced. */
 static struct error *read_row(const struct selector *selector, const struct series *series,
                               struct arena **scratch, struct arena *arena, struct step_batch *batch,
-                              size_t row, struct str *last_name, uint64_t *total)
+                              size_t row, struct str *last_name, uint64_t *total,
+                              struct sample_tally *tally)
 {
+    bool is_instant = selector->call.source->selector.range_ms == 0;
     struct samples samples = {0};
     batch->labels[row] = series->labels;
     struct error *err = samples_read(&series->chunks, &selector->rules, *scratch, &samples);
+    if (!err && tally && !is_instant)
+        sample_tally_windows(tally, &samples);
     if (!err)
         err = window_call_row(&selector->call, &samples, *scratch, arena, batch, row, last_name,
                               total);
@@ -78,6 +83,8 @@ static struct error *read_row(const struct selector *selector, const struct seri
         err = arena_status(*scratch);
     if (err)
         return err;
+    if (tally && is_instant)
+        sample_tally_row(tally, batch, row);
     if (samples.histograms && batch->first[row] != batch->last[row]) {
         arena_keep(arena, *scratch);
         arena_unref(*scratch);
@@ -90,7 +97,8 @@ static struct error *read_row(const struct selector *selector, const struct seri
 
 /* Series become rows of a batch in the arena; series without a result become none. */
 static struct error *slice_rows(const struct selector *selector, const struct slice *slice,
-                                struct context *ctx, struct arena *arena, struct step_batch *batch)
+                                struct context *ctx, struct arena *arena, struct step_batch *batch,
+                                struct sample_tally *tally)
 {
     struct arena *scratch = arena_create(selector->execution->budget);
     struct str last_name = STR("");
@@ -102,7 +110,7 @@ static struct error *slice_rows(const struct selector *selector, const struct sl
             err = context_error(ctx);
         if (!err)
             err = read_row(selector, &slice->series[i], &scratch, arena, batch, rows, &last_name,
-                           &total);
+                           &total, tally);
         if (err || batch->first[rows] == batch->last[rows])
             continue;
         batch->labels[rows] = labels_copy(arena, batch->labels[rows]);
@@ -114,12 +122,31 @@ static struct error *slice_rows(const struct selector *selector, const struct sl
     return err;
 }
 
+/* The same, counted when statistics are asked for. */
+static struct error *slice_rows_counted(const struct selector *selector, const struct slice *slice,
+                                        struct context *ctx, struct arena *arena,
+                                        struct step_batch *batch)
+{
+    struct sample_stats *stats = selector->execution->stats;
+    if (!stats)
+        return slice_rows(selector, slice, ctx, arena, batch, NULL);
+    struct arena *counts = arena_create(selector->execution->budget);
+    struct sample_tally tally;
+    struct error *err = sample_tally_init(&tally, selector->call.source, counts);
+    if (!err)
+        err = slice_rows(selector, slice, ctx, arena, batch, &tally);
+    if (!err)
+        sample_stats_add(stats, &tally);
+    arena_unref(counts);
+    return err;
+}
+
 static struct error *slice_read(const struct selector *selector, const struct slice *slice,
                                 struct context *ctx, struct arena *arena, struct step_batch **out)
 {
     struct error *err = step_batch_create(arena, selector->window_grid, slice->count, out);
     if (!err)
-        err = slice_rows(selector, slice, ctx, arena, *out);
+        err = slice_rows_counted(selector, slice, ctx, arena, *out);
     if (err)
         return err;
     window_call_finish(&selector->call, *out);

@@ -161,6 +161,13 @@ static const struct {
     {"query_range?query=up[5m]&start=1&end=2",
      "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid expression type "
      "\\\"range vector\\\" for range query, must be Scalar or instant Vector\"}"},
+    {"query_range?query=up&start=2&end=2&dedup=0&limit=1",
+     "200 {\"status\":\"success\",\"data\":{\"resultType\":\"matrix\",\"result\":[{\"metric\":{"
+     "\"__name__\":\"up\",\"cluster\":\"<c>&\",\"job\":\"p\",\"replica\":\"a\"},\"values\":[[2,"
+     "\"2000\"]]}],\"analysis\":{}},\"warnings\":[\"results truncated due to limit\"]}"},
+    {"query?query=up&limit=-1",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"limit must be "
+     "non-negative\"}"},
     /* series */
     {"series",
      "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"no match[] parameter "
@@ -372,8 +379,21 @@ TEST(statistics_are_given_when_asked_for)
     fill(&fixture);
     struct str got = api_get(&fixture, "/api/v1/query?query=up&time=2&stats=1");
     CHECK(str_contains(got, STR("\"stats\":{\"timings\":{\"evalTotalTime\":")));
-    CHECK(str_contains(got, STR("\"samples\":{\"totalQueryableSamples\":")));
+    CHECK(str_contains(got, STR("\"samples\":{\"totalQueryableSamples\":1,\"samplesRead\":1,"
+                                "\"seriesTouched\":1,\"peakSamples\":1}}")));
     CHECK(str_contains(got, STR("\"execQueueTime\":")));
+    got = api_get(&fixture, "/api/v1/query_range?query=max_over_time(go_info[2s:1s])&start=1&end=3&"
+                            "step=1&stats=all");
+    CHECK(str_contains(got,
+                       STR("\"samples\":{\"totalQueryableSamplesPerStep\":[[1,1],[2,2],[3,2]],"
+                           "\"totalQueryableSamples\":5,\"samplesReadPerStep\":[[1,1],[2,1],[3,1]],"
+                           "\"samplesRead\":3,\"seriesTouched\":1,\"peakSamples\":3}}")));
+    got = api_get(&fixture, "/api/v1/query_range?query=sum(go_info@2)%2bsum(count_over_time(go_info"
+                            "[2s]))&start=1&end=3&step=1&stats=all");
+    CHECK(str_contains(got,
+                       STR("\"samples\":{\"totalQueryableSamplesPerStep\":[[1,2],[2,3],[3,2]],"
+                           "\"totalQueryableSamples\":7,\"samplesReadPerStep\":[[1,2],[2,1],[3,0]],"
+                           "\"samplesRead\":3,\"seriesTouched\":2,")));
     got = api_get(&fixture, "/api/v1/status/runtimeinfo");
     CHECK(str_starts_with(got, STR("200 {\"status\":\"success\",\"data\":{\"startTime\":\"1970-")));
     api_fixture_deinit(&fixture);

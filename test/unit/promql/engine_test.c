@@ -129,7 +129,7 @@ TEST(engine_gives_scalars_strings_and_raw_samples)
     CHECK_EQ(run.result.series_count, 2);
     CHECK_EQ(run.result.series[0].count, 3);
     CHECK_EQ(run.result.series[0].times[0], 8 * STEP_MS);
-    CHECK_EQ(run.result.samples_total, 6);
+    CHECK_EQ(run.result.stats.samples_total, 6);
     CHECK_OK(run_instant(&run, store, "requests_total[1m:20s]"));
     CHECK_EQ(run.result.series[0].count, 3);
     run_end(&run);
