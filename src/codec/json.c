@@ -598,3 +598,42 @@ void json_append_str(struct buf *out, struct str value, enum json_escape escape)
     }
     buf_append_byte(out, '"');
 }
+
+static void append_line(struct buf *out, size_t depth)
+{
+    buf_append_byte(out, '\n');
+    for (; depth > 0; depth--)
+        buf_append_byte(out, '\t');
+}
+
+void json_append_indented(struct buf *out, struct str json)
+{
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < json.len; i++) {
+        char c = json.data[i];
+        bool is_empty = i + 1 < json.len && (json.data[i + 1] == '}' || json.data[i + 1] == ']');
+        bool is_open = c == '{' || c == '[', is_close = c == '}' || c == ']';
+        if (in_string || c == '"') {
+            buf_append_byte(out, (uint8_t)c);
+            if (c == '\\' && ++i < json.len)
+                buf_append_byte(out, (uint8_t)json.data[i]);
+            else if (c == '"')
+                in_string = !in_string;
+            continue;
+        }
+        if (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+            continue;
+        if (is_close)
+            depth -= depth > 0;
+        if (is_close && !(i > 0 && (json.data[i - 1] == '{' || json.data[i - 1] == '[')))
+            append_line(out, depth);
+        buf_append_byte(out, (uint8_t)c);
+        if (c == ':')
+            buf_append_byte(out, ' ');
+        if (is_open)
+            depth++;
+        if ((is_open && !is_empty) || c == ',')
+            append_line(out, depth);
+    }
+}

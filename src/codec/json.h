@@ -110,3 +110,6 @@ void json_put_raw(struct json_writer *json, struct str text);
 
 /* One string with its quotes, without a writer. Bytes that are not UTF-8 become \ufffd. */
 void json_append_str(struct buf *out, struct str value, enum json_escape escape);
+/* JSON again, as Go's encoder lays it out with one tab a level; empty objects and arrays on one
+ * line. The text must be valid. */
+void json_append_indented(struct buf *out, struct str json);
