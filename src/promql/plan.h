@@ -47,11 +47,12 @@ struct plan_selector {
     bool has_at;
     int64_t at_ms;
     enum extended_range extended;
-    bool read_times;     /* argument of timestamp(): values are the samples' times in seconds */
-    bool read_starts;    /* argument of start_timestamp(): the times at which counters began */
-    bool skip_buckets;   /* only count and sum of histograms are looked at */
-    enum aggr_read read; /* of downsampled data */
-    unsigned aggrs;      /* AGGR_BIT()s to ask for */
+    bool read_times;      /* argument of timestamp(): values are the samples' times in seconds */
+    bool read_starts;     /* argument of start_timestamp(): the times at which counters began */
+    bool keep_histograms; /* with read_times: histograms stay what they are */
+    bool skip_buckets;    /* only count and sum of histograms are looked at */
+    enum aggr_read read;  /* of downsampled data */
+    unsigned aggrs;       /* AGGR_BIT()s to ask for */
     int64_t max_resolution_ms;
     int64_t select_min_ms, select_max_ms; /* inclusive: what to ask the store for */
     struct select_hints hints;            /* for the store */
@@ -82,11 +83,22 @@ struct plan_aggregate {
     size_t label_count;
 };
 
+/* What info() does with the series that its second argument selects. */
+struct plan_info {
+    const struct matcher *names; /* rows whose name satisfies all of them are left as they are */
+    size_t name_count;
+    const struct matcher *data; /* of labels to take over; none: all labels. A row without an info
+                                   series stays only when they all match an absent label */
+    size_t data_count;
+};
+
 struct plan_call {
     const struct function *function;
-    struct plan_node **args; /* complete: optional ones filled in, but for info() */
+    struct plan_node **args; /* complete: optional ones filled in; the second one of info() selects
+                                the times of info series */
     size_t arg_count;
     struct labels absent_labels; /* result of absent(), absent_over_time() */
+    const struct plan_info *info;
 };
 
 /* input is evaluated once, on a grid of one step, and is the same at each step of this node. */

@@ -55,7 +55,7 @@ static struct error *instant_run(const struct window_spec *spec, const struct sa
                                  struct window_notes *notes)
 {
     const struct step_grid *grid = batch->grid;
-    bool has_histograms = samples->histograms && !spec->read_times;
+    bool has_histograms = samples->histograms && (!spec->read_times || spec->keep_histograms);
     struct error *err = has_histograms ? step_batch_add_histograms(batch, arena) : NULL;
     if (err)
         return err;

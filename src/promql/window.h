@@ -26,6 +26,7 @@ struct window_spec {
     bool has_at;
     int64_t at_ms;
     bool read_times;           /* instant: the samples' times in seconds, not their values */
+    bool keep_histograms;      /* with read_times: histograms stay what they are */
     enum function_id function; /* of windows; absent_over_time is read as present_over_time */
     const double *params[WINDOW_PARAMS_MAX]; /* scalar arguments in their order, a value per step */
 };

@@ -165,6 +165,21 @@ static struct error *build_labels_call(struct execution *execution, const struct
     return NULL;
 }
 
+static struct error *build_info(struct execution *execution, const struct plan_node *node,
+                                struct operator** out)
+{
+    struct operator* series;
+    struct error *err = operator_build(execution, node->call.args[0], out);
+    if (err)
+        return err;
+    err = operator_build(execution, node->call.args[1], &series);
+    if (err)
+        operator_free(*out);
+    else
+        *out = info_create(execution, node, *out, series);
+    return err;
+}
+
 static struct error *build_special_call(struct execution *execution, const struct plan_node *node,
                                         struct operator** out)
 {
@@ -189,6 +204,8 @@ static struct error *build_special_call(struct execution *execution, const struc
         return err;
     case FUNCTION_TIMESTAMP:
         return build_vector_call(execution, node, out);
+    case FUNCTION_INFO:
+        return build_info(execution, node, out);
     default:
         return not_supported(node);
     }

@@ -145,6 +145,10 @@ struct operator* join_create(struct execution *execution, const struct plan_node
 struct operator* set_create(struct execution *execution, const struct plan_node *node,
                             struct operator* left, struct operator* right);
 
+/* info(): series are the times of the info series. */
+struct operator* info_create(struct execution *execution, const struct plan_node *node,
+                             struct operator* input, struct operator* series);
+
 struct operator* merge_rows_create(struct execution *execution, const struct plan_node *node,
                                    struct operator* input);
 struct operator* absent_create(struct execution *execution, const struct plan_node *node,

@@ -20,6 +20,7 @@ static struct window_spec spec_of(const struct plan_node *source, const struct p
         .has_at = source->selector.has_at,
         .at_ms = source->selector.at_ms,
         .read_times = source->selector.read_times,
+        .keep_histograms = source->selector.keep_histograms,
         .function = id,
     };
 }

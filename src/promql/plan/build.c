@@ -361,6 +361,22 @@ static void fill_defaults(struct planner *planner, struct plan_node *node)
     call->args[call->arg_count++] = value;
 }
 
+/* The second argument of info() only looks like a vector. */
+static struct error *build_info_series(struct planner *planner, const struct expr *call,
+                                       struct scope scope, struct plan_node *node)
+{
+    struct expr *selector;
+    struct error *err = plan_info(planner, call, node, &selector);
+    if (!err)
+        err = build_selector(planner, selector, NULL, &scope, &node->call.args[1]);
+    if (err)
+        return err;
+    struct plan_selector *series = &node->call.args[1]->selector;
+    series->read_times = series->keep_histograms = series->skip_buckets = true;
+    node->call.arg_count = 2;
+    return NULL;
+}
+
 static struct error *build_call(struct planner *planner, const struct expr *expr,
                                 struct scope scope, struct plan_node **out)
 {
@@ -379,13 +395,16 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
     scope.func = function->name;
     scope.aggregate = NULL;
     *out = node;
-    for (size_t i = 0; i < expr->call.arg_count; i++) {
+    size_t built = function->id == FUNCTION_INFO ? 1 : expr->call.arg_count;
+    for (size_t i = 0; i < built; i++) {
         err = build(planner, expr_unwrap(expr->call.args[i]), scope, &node->call.args[i]);
         if (err)
             return err;
         if (node->call.args[i]->kind == PLAN_SUBQUERY) /* Prometheus's annotations lose it, too */
             node->call.args[i]->position = (struct position){0, 0};
     }
+    if (function->id == FUNCTION_INFO)
+        return build_info_series(planner, expr, scope, node);
     fill_defaults(planner, node);
     struct plan_node *first = node->call.arg_count ? node->call.args[0] : NULL;
     bool is_absent = function->id == FUNCTION_ABSENT || function->id == FUNCTION_ABSENT_OVER_TIME;

@@ -20,6 +20,11 @@ struct plan_node *plan_node_new(struct planner *planner, enum plan_kind kind, en
 MUST_CHECK struct error *plan_build(struct planner *planner, const struct expr *expr,
                                     struct plan_node **out);
 
+/* info.c: for a call of info() whose first argument is built: which series labels are taken from,
+ * as a selector to build the second argument of. */
+MUST_CHECK struct error *plan_info(struct planner *planner, const struct expr *call,
+                                   struct plan_node *node, struct expr **out);
+
 /* fold.c: what is a number now becomes one. */
 void plan_fold(struct planner *planner, struct plan_node **node);
 

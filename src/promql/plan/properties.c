@@ -267,6 +267,8 @@ static void derive_call(const struct planner *planner, struct plan_node *node)
         node->is_sorted = false;
     if (function->class == FUNCTION_HISTOGRAMS) /* without the bucket's label rows become one */
         node->is_unique = is_unique_without_name(node);
+    if (function->id == FUNCTION_INFO)
+        node->is_unique = node->is_sorted = node->has_only_labels = false;
     if (!function->keeps_name)
         drop_name(planner, node);
 }
@@ -310,9 +312,12 @@ static void derive(const struct planner *planner, struct plan_node *node)
 
 /* ---- merge_rows ---- */
 
-/* Rows that have become equal never meet in a step: a join and `or` see to it themselves. */
+/* Rows that have become equal never meet in a step: a join, `or` and info() see to it themselves.
+ */
 static bool rows_never_meet(const struct plan_node *node)
 {
+    if (node->kind == PLAN_CALL)
+        return node->call.function->id == FUNCTION_INFO;
     return node->kind == PLAN_BINARY && node->binary.matching;
 }
 
