@@ -117,7 +117,8 @@ void annotations_add_repair(struct annotations *annotations, struct position pos
     if (item) {
         struct bucket_repair *sum = &item->repair;
         bool is_first = item->samples++ == 0;
-        move_position(item, position);
+        if (is_first || position.start < item->position.start)
+            item->position = position;
         item->min_time = is_first ? time_ms : int64_min(item->min_time, time_ms);
         item->max_time = is_first ? time_ms : int64_max(item->max_time, time_ms);
         if (is_first || repair->min_bound < sum->min_bound)

@@ -1,5 +1,6 @@
 #include "promql/engine.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum {
 
 struct engine {
     struct engine_config config;
+    atomic_bool has_metadata_labels; /* of the series of the last query */
 };
 
 struct engine *engine_create(const struct engine_config *config)
@@ -62,7 +64,7 @@ static struct error *check_type(const struct engine_query *query, const struct e
 }
 
 static struct error *make_plan(const struct engine *engine, const struct engine_query *query,
-                               struct arena *arena, struct plan *plan)
+                               bool has_metadata_labels, struct arena *arena, struct plan *plan)
 {
     const struct engine_config *config = &engine->config;
     struct plan_params params = {
@@ -74,6 +76,7 @@ static struct error *make_plan(const struct engine *engine, const struct engine_
         .subquery_step_ms = config->subquery_step_ms,
         .max_resolution_ms = query->max_resolution_ms,
         .delayed_name_removal = config->delayed_name_removal,
+        .has_metadata_labels = has_metadata_labels,
     };
     struct expr *expr;
     struct error *err = promql_parse(query->text, &config->parse, arena, &expr);
@@ -319,16 +322,18 @@ static struct error *run_stats(struct execution *execution, const struct engine_
     return err;
 }
 
-struct error *engine_exec(struct engine *engine, struct store *store, struct context *ctx,
-                          const struct engine_query *query, struct arena *arena,
-                          struct engine_result *out)
+/* One evaluation with a plan for series with or without metadata labels; tells whether there were.
+ */
+static struct error *try_exec(struct engine *engine, struct store *store, struct context *ctx,
+                              const struct engine_query *query, struct engine_result *out,
+                              bool *has_metadata_labels)
 {
     struct plan plan;
     struct execution execution = execution_of(engine, store, ctx, query);
-    struct arena *plan_arena = arena_create(execution.budget);
+    struct arena *arena = out->arena, *plan_arena = arena_create(execution.budget);
     int64_t began_ns = time_now_monotonic_ns();
     *out = (struct engine_result){.arena = arena};
-    struct error *err = make_plan(engine, query, plan_arena, &plan);
+    struct error *err = make_plan(engine, query, *has_metadata_labels, plan_arena, &plan);
     int64_t prepared_ns = time_now_monotonic_ns();
     bool is_begun = !context_ended(ctx);
     if (!err && !is_begun)
@@ -345,5 +350,24 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
     out->stats.prepare_ns = prepared_ns - began_ns;
     out->stats.sort_ns = execution.sort_ns;
     out->stats.eval_ns = time_now_monotonic_ns() - prepared_ns - execution.sort_ns;
+    *has_metadata_labels = atomic_load(&execution.saw_metadata_labels);
     return err ? say_why_ended(err, ctx, is_begun) : NULL;
+}
+
+/* Metadata labels are rare, and rows that may become equal without them cost memory. So a plan
+ * expects what the last query met, and a query that meets them unexpectedly is evaluated again. */
+struct error *engine_exec(struct engine *engine, struct store *store, struct context *ctx,
+                          const struct engine_query *query, struct arena *arena,
+                          struct engine_result *out)
+{
+    bool expected = atomic_load(&engine->has_metadata_labels), met = expected;
+    *out = (struct engine_result){.arena = arena};
+    struct error *err = try_exec(engine, store, ctx, query, out, &met);
+    if (met && !expected) {
+        error_free(err);
+        err = try_exec(engine, store, ctx, query, out, &met);
+    }
+    if (met != expected)
+        atomic_store(&engine->has_metadata_labels, met);
+    return err;
 }

@@ -42,6 +42,7 @@ struct execution {
     atomic_uint_fast64_t samples_total; /* samples that selectors looked at */
     struct sample_stats *stats;         /* NULL: not asked for */
     int64_t sort_ns;                    /* by the thread of the query */
+    atomic_bool saw_metadata_labels;    /* __type__ or __unit__, on any series */
 };
 
 /* Counts points that now stay in memory; ERROR_LIMIT over samples_max. Released when they go. */

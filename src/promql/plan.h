@@ -155,6 +155,7 @@ struct plan_params {
     int64_t subquery_step_ms;  /* default of [1h:] */
     int64_t max_resolution_ms; /* 0: raw only */
     bool delayed_name_removal;
+    bool has_metadata_labels; /* series may have __type__ and __unit__, which go with the name */
 };
 
 struct plan {

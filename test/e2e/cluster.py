@@ -4,6 +4,7 @@ program, "titan" or "thanos". Only flags that both programs have are used here.
 Where the programs are: TITAN (default build/test/titan, else build/debug/titan), and for the real
 peers what scripts/peers prints. TITAN may name a Thanos: the whole suite then proves itself."""
 
+import json
 import os
 import re
 import subprocess
@@ -84,14 +85,16 @@ class Cluster:
 
     # --- Prometheus
 
-    def prometheus(self, name, targets=(), replica=None, scrape_self=True, extra_config="", flags=(), port=None):
-        """Real Prometheus with external labels cluster and replica, scraping every second. Its data
-        and port stay when it is started again under the same name."""
+    def prometheus(self, name, targets=(), replica=None, scrape_self=True, extra_config="", flags=(), port=None,
+                   external=None, features=True):
+        """Real Prometheus with external labels cluster and replica, or those given, scraping every
+        second. Its data and port stay when it is started again under the same name."""
+        external = external or {CLUSTER_LABEL[0]: CLUSTER_LABEL[1], "replica": replica or name}
         data = self.folder / f"prometheus-{name}"
         data.mkdir(exist_ok=True)
         port = port or free_port()
         config = [f"global: {{scrape_interval: {SCRAPE_INTERVAL}s, scrape_timeout: {SCRAPE_INTERVAL}s, "
-                  f"external_labels: {{{CLUSTER_LABEL[0]}: {CLUSTER_LABEL[1]}, replica: {replica or name}}}}}",
+                  f"external_labels: {json.dumps(external)}}}",
                   "scrape_configs:"]
         if targets:
             config.append("- {job_name: app, static_configs: [" + ", ".join(
@@ -107,7 +110,7 @@ class Cluster:
             peers()["prometheus"], f"--config.file={data}/prometheus.yml", f"--storage.tsdb.path={data}/data",
             f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.min-block-duration=2h",
             "--storage.tsdb.max-block-duration=2h", "--web.enable-lifecycle",
-            "--enable-feature=promql-experimental-functions", "--log.level=warn", *flags],
+            *(["--enable-feature=promql-experimental-functions"] if features else []), "--log.level=warn", *flags],
             env={"GOMAXPROCS": "2"})
         component = Component("prometheus", process, port)
         process.wait_ready(component.url + "/-/ready")

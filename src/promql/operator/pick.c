@@ -338,16 +338,27 @@ static struct error *collect_points(struct pick *pick)
     return arena_status(arena);
 }
 
+static struct error *skip_fold(void *self, struct context *ctx, struct step_batch *batch,
+                               struct arena *arena)
+{
+    return NULL;
+}
+
+/* Where nothing is asked for, the input may still fail or warn. */
 static struct error *pick_all(struct pick *pick, struct context *ctx)
 {
     bool has_any;
     struct error *err = scalar_read(pick->execution, &pick->param, ctx);
-    if (!err)
-        err = check_param(pick, &has_any);
-    if (err || !has_any)
+    if (err)
         return err;
-    err = operator_drain(pick->input, pick->execution, ctx, pick_fold, pick);
-    return err ? err : collect_points(pick);
+    struct error *wrong = check_param(pick, &has_any);
+    err = operator_drain(pick->input, pick->execution, ctx,
+                         has_any && !wrong ? pick_fold : skip_fold, pick);
+    if (err) {
+        error_free(wrong);
+        return err;
+    }
+    return wrong ? wrong : collect_points(pick);
 }
 
 static struct error *write_rows(struct pick *pick, struct step_batch *batch, struct arena *arena)

@@ -48,6 +48,28 @@ static size_t chunk_bytes(const struct series *series)
     return bytes;
 }
 
+/* Labels are sorted, and these come early. */
+static bool has_metadata_labels(struct labels labels)
+{
+    struct labels_reader reader = labels_read(labels);
+    struct label label;
+    while (labels_next(&reader, &label) && str_compare(label.name, STR("__unit__")) <= 0) {
+        if (str_equal(label.name, STR("__type__")) || str_equal(label.name, STR("__unit__")))
+            return true;
+    }
+    return false;
+}
+
+static void note_metadata_labels(struct execution *execution, const struct slice *slice)
+{
+    for (size_t i = 0; i < slice->count; i++) {
+        if (has_metadata_labels(slice->series[i].labels)) {
+            atomic_store(&execution->saw_metadata_labels, true);
+            return;
+        }
+    }
+}
+
 static struct error *source_refill(struct source *source, size_t rows_max)
 {
     struct slice *rest = &source->rest;
@@ -62,6 +84,8 @@ static struct error *source_refill(struct source *source, size_t rows_max)
     source->ended = series.count == 0;
     rest->series = series.items;
     rest->count = series.count;
+    if (!atomic_load(&source->execution->saw_metadata_labels))
+        note_metadata_labels(source->execution, rest);
     return NULL;
 }
 

@@ -16,17 +16,19 @@ static void take_over(struct plan_node *node, const struct plan_node *from)
     node->may_have_histograms = from->may_have_histograms;
 }
 
-/* Whether the rows differ in more than their names. */
-static bool is_unique_without_name(const struct plan_node *node)
+/* Whether the rows differ in more than their names, and in more than the labels that go with them.
+ */
+static bool is_unique_without_name(const struct planner *planner, const struct plan_node *node)
 {
-    return node->is_unique && (node->drops_name || node->name_is_constant);
+    bool is_constant = node->name_is_constant && !planner->params->has_metadata_labels;
+    return node->is_unique && (node->drops_name || is_constant);
 }
 
 /* Names that go late, at the root, tell rows apart until then. */
 static void drop_name(const struct planner *planner, struct plan_node *node)
 {
     if (!planner->params->delayed_name_removal)
-        node->is_unique = is_unique_without_name(node);
+        node->is_unique = is_unique_without_name(planner, node);
     node->drops_name = true;
 }
 
@@ -83,11 +85,12 @@ static bool binary_keeps_name(const struct plan_binary *binary)
 }
 
 /* At most one row of this side has a given key. */
-static bool key_is_unique(const struct plan_node *side, const struct vector_matching *matching)
+static bool key_is_unique(const struct planner *planner, const struct plan_node *side,
+                          const struct vector_matching *matching)
 {
     if (!matching->on && matching->label_count == 0)
-        return is_unique_without_name(side);
-    if (!side->has_only_labels || !is_unique_without_name(side))
+        return is_unique_without_name(planner, side);
+    if (!side->has_only_labels || !is_unique_without_name(planner, side))
         return false;
     for (size_t i = 0; i < side->only_label_count; i++)
         if (list_has(matching->labels, matching->label_count, side->only_labels[i]) != matching->on)
@@ -125,15 +128,15 @@ static void derive_join(const struct planner *planner, struct plan_node *node)
     const struct vector_matching *matching = binary->matching;
     const struct plan_node *many =
         matching->card == MATCH_ONE_TO_MANY ? binary->right : binary->left;
-    bool keys_are_unique =
-        key_is_unique(binary->left, matching) && key_is_unique(binary->right, matching);
+    bool keys_are_unique = key_is_unique(planner, binary->left, matching) &&
+                           key_is_unique(planner, binary->right, matching);
     bool is_grouped = matching->card != MATCH_ONE_TO_ONE;
     take_over(node, many);
     node->is_sorted = many->is_sorted && join_keeps_order(planner, node);
     if (is_grouped)
         node->is_unique =
             many->is_unique && matching->include_count == 0 &&
-            key_is_unique(many == binary->left ? binary->right : binary->left, matching);
+            key_is_unique(planner, many == binary->left ? binary->right : binary->left, matching);
     else
         node->is_unique = keys_are_unique;
     if (is_grouped && matching->include_count > 0) {
@@ -266,7 +269,7 @@ static void derive_call(const struct planner *planner, struct plan_node *node)
     if (function->class == FUNCTION_SORTS || function->class == FUNCTION_HISTOGRAMS)
         node->is_sorted = false;
     if (function->class == FUNCTION_HISTOGRAMS) /* without the bucket's label rows become one */
-        node->is_unique = is_unique_without_name(node);
+        node->is_unique = is_unique_without_name(planner, node);
     if (function->id == FUNCTION_INFO)
         node->is_unique = node->is_sorted = node->has_only_labels = false;
     if (!function->keeps_name)
@@ -358,6 +361,6 @@ void plan_properties(struct planner *planner, struct plan_node **root)
     if (!planner->params->delayed_name_removal || node->type != VALUE_VECTOR)
         return;
     bool may_drop = node->drops_name || node->kind != PLAN_SELECTOR;
-    if (may_drop && node->kind != PLAN_MERGE_ROWS && !is_unique_without_name(node))
+    if (may_drop && node->kind != PLAN_MERGE_ROWS && !is_unique_without_name(planner, node))
         merge_rows(planner, root);
 }
