@@ -65,6 +65,12 @@ bool chunk_has_histograms(enum chunk_encoding encoding)
     return codec && codec->histograms;
 }
 
+bool chunk_has_starts(enum chunk_encoding encoding)
+{
+    return encoding == CHUNK_XOR2 || encoding == CHUNK_HISTOGRAM_ST ||
+           encoding == CHUNK_FLOAT_HISTOGRAM_ST;
+}
+
 size_t chunk_sample_count(const struct chunk_data *data)
 {
     const struct chunk_codec *codec = codec_of(data->encoding);

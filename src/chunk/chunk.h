@@ -61,10 +61,12 @@ MUST_CHECK struct error *chunk_decode(const struct chunk_data *data, int64_t min
                                       struct arena *arena, struct samples *out);
 
 /* Decodes behind what `into` has; there must be room for chunk_sample_count() more, and for
- * histograms when it is a chunk of these. Nothing is added when it fails. */
+ * histograms when it is a chunk of these. Start times are given when there is a column for them.
+ * Nothing is added when it fails. */
 MUST_CHECK struct error *chunk_append(const struct chunk_data *data, struct arena *arena,
                                       struct samples *into);
 bool chunk_has_histograms(enum chunk_encoding encoding);
+bool chunk_has_starts(enum chunk_encoding encoding);
 
 /* The same samples in an encoding up to CHUNK_FLOAT_HISTOGRAM, which Thanos knows; *out is *data
  * itself when it has one. New bytes live in the arena. Fails as chunk_decode() does. */

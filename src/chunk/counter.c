@@ -46,6 +46,8 @@ void counter_remove_resets(struct samples *samples)
         samples->values[kept] = value;
         if (samples->histograms)
             samples->histograms[kept] = histogram;
+        if (samples->starts)
+            samples->starts[kept] = samples->starts[i];
         kept++;
     }
     samples->count = kept;

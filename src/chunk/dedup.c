@@ -27,6 +27,7 @@ struct fold_lane {
     const int64_t *times;
     const double *values;
     struct histogram *const *histograms;
+    const int64_t *starts;
     size_t at, count; /* at == count: ended */
     double offset;    /* added to counters */
 };
@@ -212,6 +213,8 @@ static inline void side_take(const struct pair_side *side, bool lift, struct sam
             side->samples->histograms ? side->samples->histograms[side->at] : NULL;
     if (lift && side_is_float(side))
         out->values[out->count] += side->offset;
+    if (out->starts)
+        out->starts[out->count] = side->samples->starts ? side->samples->starts[side->at] : 0;
     out->count++;
 }
 
@@ -271,6 +274,8 @@ struct error *samples_penalty(const struct samples *a, const struct samples *b, 
 {
     struct error *err =
         samples_reserve(arena, a->count + b->count, a->histograms || b->histograms, out);
+    if (!err && (a->starts || b->starts))
+        err = samples_reserve_starts(arena, a->count + b->count, out);
     if (!err)
         pair_penalty(a, b, false, out);
     return err;
@@ -278,15 +283,19 @@ struct error *samples_penalty(const struct samples *a, const struct samples *b, 
 
 /* ---- the whole ---- */
 
-static size_t count_all(const struct samples *lanes, size_t count, bool *histograms)
+/* Room for the samples of all lanes. */
+static struct error *reserve_all(const struct samples *lanes, size_t count, struct arena *arena,
+                                 struct samples *out)
 {
     size_t total = 0;
-    *histograms = false;
+    bool histograms = false, starts = false;
     for (size_t i = 0; i < count; i++) {
         total += lanes[i].count;
-        *histograms = *histograms || lanes[i].histograms;
+        histograms = histograms || lanes[i].histograms;
+        starts = starts || lanes[i].starts;
     }
-    return total;
+    struct error *err = samples_reserve(arena, total, histograms, out);
+    return err || !starts ? err : samples_reserve_starts(arena, total, out);
 }
 
 static struct fold fold_create(const struct samples *lanes, size_t count, struct arena *arena)
@@ -300,6 +309,7 @@ static struct fold fold_create(const struct samples *lanes, size_t count, struct
             .times = lanes[i].times,
             .values = lanes[i].values,
             .histograms = lanes[i].histograms,
+            .starts = lanes[i].starts,
             .count = lanes[i].count,
         };
     for (size_t i = 0; i + 1 < count; i++) {
@@ -314,9 +324,7 @@ static struct fold fold_create(const struct samples *lanes, size_t count, struct
 static struct error *fold_lifted(const struct samples *lanes, size_t count, struct arena *arena,
                                  struct samples *out)
 {
-    bool histograms;
-    size_t total = count_all(lanes, count, &histograms);
-    struct error *err = samples_reserve(arena, total, histograms, out);
+    struct error *err = reserve_all(lanes, count, arena, out);
     if (err)
         return err;
     struct fold fold = fold_create(lanes, count, arena);
@@ -326,6 +334,8 @@ static struct error *fold_lifted(const struct samples *lanes, size_t count, stru
         out->values[out->count] = lane_is_float(lane) ? lane_value(lane) : lane->values[lane->at];
         if (!lane_is_float(lane))
             out->histograms[out->count] = lane->histograms[lane->at];
+        if (lane->starts)
+            out->starts[out->count] = lane->starts[lane->at];
         out->count++;
     }
     return NULL;
@@ -334,14 +344,12 @@ static struct error *fold_lifted(const struct samples *lanes, size_t count, stru
 struct error *dedup_penalty(const struct samples *lanes, size_t count, bool lift,
                             struct arena *arena, struct samples *out)
 {
-    bool histograms;
-    size_t total = count_all(lanes, count, &histograms);
     struct samples folded = lanes[0], columns[2]; /* in turn the result and what it is made of */
     if (lift && count > 2)
         return fold_lifted(lanes, count, arena, out);
     for (size_t i = 1; i < count; i++) {
         struct samples *into = &columns[i % 2];
-        struct error *err = i <= 2 ? samples_reserve(arena, total, histograms, into) : NULL;
+        struct error *err = i <= 2 ? reserve_all(lanes, count, arena, into) : NULL;
         if (err)
             return err;
         pair_penalty(&folded, &lanes[i], lift, into);
@@ -387,15 +395,15 @@ static void chain_take(const struct samples *lane, size_t at, bool changed, stru
     if (lane->histograms && lane->histograms[at])
         out->histograms[out->count] =
             changed ? forget_reset(lane->histograms[at], arena) : lane->histograms[at];
+    if (lane->starts)
+        out->starts[out->count] = lane->starts[at];
     out->count++;
 }
 
 struct error *dedup_chain(const struct samples *lanes, size_t count, struct arena *arena,
                           struct samples *out)
 {
-    bool histograms;
-    size_t total = count_all(lanes, count, &histograms);
-    struct error *err = samples_reserve(arena, total, histograms, out);
+    struct error *err = reserve_all(lanes, count, arena, out);
     if (err)
         return err;
     struct chain chain = {lanes, arena_zalloc(arena, count * sizeof(*chain.at))};

@@ -116,7 +116,7 @@ struct error *histogram_reader_init(struct histogram_reader *reader, struct byte
         .bits = bits_read((struct bytes){bytes.data + 3, bytes.len - 3}),
         .integers = integers,
         .flags = start_times ? bytes.data[0] : bytes.data[2],
-        .starts = start_times ? bytes.data[2] : 0,
+        .starts = {.head = start_times ? bytes.data[2] : 0},
         .total = start_times ? count & 0x3fff : count,
     };
     if (reader->total > bytes.len * 8)
@@ -191,20 +191,10 @@ static bool take_floats(struct histogram_reader *reader)
     return true;
 }
 
-static void skip_start(struct histogram_reader *reader)
-{
-    unsigned first_change = reader->starts & 0x7f;
-    if (reader->read == 0) {
-        if (reader->starts & 0x80)
-            (void)bits_take_uvarint(&reader->bits);
-    } else if (first_change && reader->read >= first_change) {
-        (void)varbit_take_int(&reader->bits);
-    }
-}
-
 struct error *histogram_reader_next(struct histogram_reader *reader)
 {
     bool ok = true;
+    uint64_t time_before = reader->time.value;
     if (reader->read == 0) {
         reader->time.value = (uint64_t)varbit_take_int(&reader->bits);
         if (reader->integers)
@@ -216,7 +206,8 @@ struct error *histogram_reader_next(struct histogram_reader *reader)
         ok = reader->integers ? take_integers(reader) : take_floats(reader);
     }
     reader->sample_end = bits_position(&reader->bits);
-    skip_start(reader);
+    start_reader_next(&reader->starts, &reader->bits, reader->read, reader->time.value,
+                      time_before);
     reader->read++;
     if (!ok || !bits_ok(&reader->bits))
         return broken(reader, "cut or broken");
@@ -304,6 +295,8 @@ static struct error *append_all(struct bytes bytes, bool integers, bool start_ti
         into->times[at] = (int64_t)reader.time.value;
         into->values[at] = histogram->sum;
         into->histograms[at] = histogram;
+        if (into->starts)
+            into->starts[at] = (int64_t)reader.starts.start;
     }
     if (!err)
         into->count += reader.total;

@@ -10,12 +10,13 @@
  * Integers: the first sample's numbers are varbits, later ones' the change of their change; buckets
  * are differences to the bucket before. Floats: 64 bits, later XOR values. A stale sample (by its
  * sum) has no buckets. With start times (3.16 on) the flags' two bits are the top of the count and
- * the third byte says which samples have one (as in XOR2). */
+ * the third byte is their head (chunk/start_times.h). */
 #pragma once
 
 #include "base/arena.h"
 #include "base/error.h"
 #include "chunk/bits.h"
+#include "chunk/start_times.h"
 #include "chunk/xor.h"
 #include "model/histogram.h"
 
@@ -37,8 +38,8 @@ struct histogram_counter {
 struct histogram_reader {
     struct bit_reader bits;
     bool integers;
-    uint8_t flags;  /* in bits 7-6 */
-    uint8_t starts; /* 0: no start times */
+    uint8_t flags; /* in bits 7-6 */
+    struct start_reader starts;
     size_t total, read;
     struct histogram_layout layout;
     struct histogram_counter time;

@@ -35,6 +35,17 @@ struct error *samples_reserve(struct arena *arena, size_t count, bool histograms
     return NULL;
 }
 
+struct error *samples_reserve_starts(struct arena *arena, size_t count, struct samples *samples)
+{
+    if (count == 0)
+        return NULL;
+    samples->starts = arena_try_alloc(arena, count * sizeof(*samples->starts));
+    if (!samples->starts)
+        return arena_status(arena);
+    memset(samples->starts, 0, count * sizeof(*samples->starts));
+    return NULL;
+}
+
 /* ---- which data of a chunk is read ---- */
 
 static enum aggr wanted_aggr(enum aggr_read read)
@@ -114,6 +125,7 @@ struct lane_reading {
     enum aggr aggr;
     bool average;
     bool counter;     /* resets are taken out */
+    bool starts;      /* start times are read */
     int64_t min, max; /* inclusive */
 };
 
@@ -135,7 +147,7 @@ static struct error *lane_reserve(const struct lane *lane, const struct lane_rea
                                   struct arena *arena, struct samples *out)
 {
     size_t total = 0;
-    bool histograms = false;
+    bool histograms = false, starts = false;
     for (size_t i = 0; i < lane->count; i++) {
         const struct chunk_data *data = data_read(reading, lane->chunks[i]);
         if (!data)
@@ -144,8 +156,12 @@ static struct error *lane_reserve(const struct lane *lane, const struct lane_rea
             continue;
         total += chunk_sample_count(data);
         histograms = histograms || chunk_has_histograms(data->encoding);
+        starts = starts || chunk_has_starts(data->encoding);
     }
-    return samples_reserve(arena, total, histograms, out);
+    struct error *err = samples_reserve(arena, total, histograms, out);
+    if (!err && starts && reading->starts)
+        err = samples_reserve_starts(arena, total, out);
+    return err;
 }
 
 static bool is_ascending(const struct samples *samples, size_t from)
@@ -168,12 +184,16 @@ static void drop_overlap(struct samples *samples, size_t from)
         samples->values[kept] = samples->values[i];
         if (samples->histograms)
             samples->histograms[kept] = samples->histograms[i];
+        if (samples->starts)
+            samples->starts[kept] = samples->starts[i];
         kept++;
     }
-    /* the column of histograms must be clear behind the end, for the floats that come */
+    /* these columns must be clear behind the end, for the samples that come without them */
     if (samples->histograms)
         memset(samples->histograms + kept, 0,
                (samples->count - kept) * sizeof(*samples->histograms));
+    if (samples->starts)
+        memset(samples->starts + kept, 0, (samples->count - kept) * sizeof(*samples->starts));
     samples->count = kept;
 }
 
@@ -203,6 +223,8 @@ static void cut(struct samples *samples, int64_t min, int64_t max)
     samples->values += first;
     if (samples->histograms)
         samples->histograms += first;
+    if (samples->starts)
+        samples->starts += first;
     samples->count = end - first;
 }
 
@@ -258,6 +280,7 @@ static struct error *lanes_read(const struct lanes *lanes, const struct sample_r
         .average = rules->read == READ_AVERAGE,
         .min = rules->data_min,
         .max = rules->data_max,
+        .starts = rules->start_times,
     };
     for (size_t i = 0; i < lanes->count; i++) {
         reading.counter = removes_resets(lanes, &lanes->items[i], rules->read);

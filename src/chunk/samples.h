@@ -2,6 +2,7 @@
  * (architecture.md, "From chunks to samples"). */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,15 +12,17 @@
 
 struct histogram; /* model/histogram.h */
 
-/* Two columns of equal length, times strictly increasing; NaN is a value, the stale marker too.
+/* Columns of equal length, times strictly increasing; NaN is a value, the stale marker too.
  * histograms is NULL while there are only floats; else histograms[i] is not NULL for a histogram
  * sample, and values[i] is then its sum (only for staleness: STALE_NAN_BITS when the sample is a
- * stale marker). */
+ * stale marker). starts is NULL when no start times are known or asked for; else starts[i] is the
+ * time in ms from which on the counter counts, 0 where it is not known. */
 struct samples {
     int64_t *times;
     double *values;
     struct histogram **histograms;
     size_t count;
+    int64_t *starts;
 };
 
 enum dedup { DEDUP_OFF, DEDUP_PENALTY, DEDUP_CHAIN };
@@ -41,6 +44,7 @@ struct sample_rules {
     enum dedup dedup;
     enum aggr_read read;
     int64_t data_min, data_max; /* data range of the whole query, inclusive */
+    bool start_times;           /* read the samples' start times, too */
 };
 
 /* The samples of a series by the rules. out's columns live in the arena (the caller's scratch).
@@ -53,9 +57,11 @@ MUST_CHECK struct error *samples_read(const struct chunk_list *chunks,
 bool sample_is_stale(double value);
 
 /* Room for `count` samples in empty columns in the arena, with a column of histograms when asked
- * for; ERROR_LIMIT. */
+ * for; ERROR_LIMIT. The second adds a column of start times, all unknown. */
 MUST_CHECK struct error *samples_reserve(struct arena *arena, size_t count, bool histograms,
                                          struct samples *out);
+MUST_CHECK struct error *samples_reserve_starts(struct arena *arena, size_t count,
+                                                struct samples *samples);
 /* Thanos's deduplication of two replicas: goes on with one of them until it has a gap, the other is
  * held back by a penalty of twice the last interval. Columns of the result lie in the arena.
  * ERROR_LIMIT. */

@@ -1,9 +1,9 @@
-/* XOR2: float samples of Prometheus 3.14 on, with start times, which we read over.
+/* XOR2: float samples of Prometheus 3.14 on, with start times (chunk/start_times.h).
  *
  *     +-------+----+--------------------------------- bits --------------------------------------+
  *     | count | st | t0 varint, v0 64, [start] | t1 - t0 uvarint, value, [start] | joint, [start] |
  *     +-------+----+------------------------------------------------------------------------------+
- *       BE16    bit 7: sample 0 has a start (varint); bits 6-0: first sample that has one (varbit)
+ *       BE16    head of the start times
  *
  *     joint: 0 same step, same value | 10 same step, other value | 110 + 13 bits dod, value |
  *            1110 + 20 bits dod, value | 11110 + 64 bits dod, value | 11111 same step, stale
@@ -13,7 +13,7 @@
  * "Same" and the XOR refer to the last value that was not a stale marker. */
 #include "chunk/xor2.h"
 
-#include "chunk/varbit.h"
+#include "chunk/start_times.h"
 #include "chunk/xor.h"
 #include "codec/varint.h"
 
@@ -113,26 +113,20 @@ static void read_joint(struct xor2_state *state)
     }
 }
 
-static void read_sample(struct xor2_state *state, size_t at, uint8_t starts)
+static void read_sample(struct xor2_state *state, size_t at)
 {
     if (at == 0) {
         state->time = (uint64_t)zigzag_decode(bits_take_uvarint(&state->bits));
         state->value = bits_take(&state->bits, 64);
         if (state->value != STALE_NAN_BITS)
             state->base = state->value;
-        if (starts & 0x80)
-            (void)bits_take_uvarint(&state->bits);
-        return;
-    }
-    if (at == 1) {
+    } else if (at == 1) {
         state->delta = bits_take_uvarint(&state->bits);
         state->time += state->delta;
         read_value(state);
     } else {
         read_joint(state);
     }
-    if ((starts & 0x7f) && at >= (starts & 0x7fu))
-        (void)varbit_take_int(&state->bits);
 }
 
 struct error *xor2_append(struct bytes bytes, struct arena *arena, struct samples *into)
@@ -146,8 +140,13 @@ struct error *xor2_append(struct bytes bytes, struct arena *arena, struct sample
     if (count > bytes.len * 8)
         return error_create(ERROR_CORRUPT, "XOR2 chunk of %zu bytes claims %zu samples", bytes.len,
                             count);
+    struct start_reader starts = {.head = bytes.data[2]};
     for (size_t i = 0; i < count && !state.broken; i++) {
-        read_sample(&state, i, bytes.data[2]);
+        uint64_t time_before = state.time;
+        read_sample(&state, i);
+        start_reader_next(&starts, &state.bits, i, state.time, time_before);
+        if (into->starts)
+            into->starts[into->count + i] = (int64_t)starts.start;
         into->times[into->count + i] = (int64_t)state.time;
         into->values[into->count + i] = double_from_bits(state.value);
     }
