@@ -8,6 +8,7 @@
 #include "promql/execution.h"
 #include "promql/operator/operator.h"
 #include "promql/operator/source.h"
+#include "promql/operator/window_call.h"
 #include "promql/parse.h"
 #include "promql/plan.h"
 #include "promql/result.h"
@@ -140,41 +141,23 @@ static struct error *run_operators(struct execution *execution, const struct eng
 
 /* ---- range vectors as results: the samples themselves ---- */
 
-/* What of the columns is in (after, until], without stale markers. */
-static void cut_samples(struct samples *samples, int64_t after, int64_t until)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < samples->count; i++) {
-        if (samples->times[i] <= after || samples->times[i] > until ||
-            sample_is_stale(samples->values[i]))
-            continue;
-        samples->times[kept] = samples->times[i];
-        samples->values[kept] = samples->values[i];
-        if (samples->histograms)
-            samples->histograms[kept] = samples->histograms[i];
-        kept++;
-    }
-    samples->count = kept;
-}
-
 static struct error *read_slice(struct execution *execution, const struct slice *slice,
                                 struct result_builder *builder, struct sample_tally *tally)
 {
-    const struct plan_selector *selector = &execution->plan->root->selector;
-    int64_t at = selector->has_at ? selector->at_ms : execution->plan->root->grid->start_ms;
-    int64_t until = int64_sub_saturating(at, selector->offset_ms);
-    struct sample_rules rules = source_rules(execution, selector);
+    const struct plan_node *root = execution->plan->root;
+    struct window_spec spec = window_spec_of(root, NULL);
+    struct sample_rules rules = source_rules(execution, &root->selector);
     struct error *err = context_error(execution->ctx);
     for (size_t i = 0; i < slice->count && !err; i++) {
         struct arena *scratch = arena_create(execution->budget);
         struct samples samples;
         err = samples_read(&slice->series[i].chunks, &rules, scratch, &samples);
-        if (!err) {
-            cut_samples(&samples, int64_sub_saturating(until, selector->range_ms), until);
+        if (!err)
+            err = window_points(&spec, root->grid->start_ms, &samples, scratch);
+        if (!err)
             atomic_fetch_add(&execution->samples_total, samples.count);
-            if (tally)
-                sample_tally_all(tally, &samples);
-        }
+        if (!err && tally)
+            sample_tally_all(tally, &samples);
         if (!err && samples.count > 0)
             err = result_add_samples(builder, slice->series[i].labels, &samples, scratch);
         arena_unref(scratch);
@@ -202,8 +185,6 @@ static struct error *run_matrix_selector(struct execution *execution,
 {
     struct source source;
     struct sample_tally tally;
-    if (execution->plan->root->selector.extended != RANGE_PLAIN)
-        return error_create(ERROR_QUERY, "anchored and smoothed selectors are not supported yet");
     struct error *err = source_open(&source, execution, &execution->plan->root->selector);
     if (!err && execution->stats)
         err = sample_tally_init(&tally, execution->plan->root, builder->arena);

@@ -3,9 +3,10 @@
  *
  * With r = (has_at ? at_ms : the step's time) - offset_ms, an instant selection takes the last
  * sample in (r - lookback_ms, r] unless it is a stale marker; a window is (r - range_ms, r] without
- * its stale markers. Both ends only move forward from step to step, so a row costs its samples and
- * its steps; what a function then does with its window is done in Prometheus's order of operations,
- * for the same bits. */
+ * its stale markers. Anchored and smoothed ones and those of xrate and its kin see samples up to
+ * before_ms before that, smoothed ones also up to lookback_ms behind it. Both ends only move
+ * forward from step to step, so a row costs its samples and its steps; what a function then does
+ * with its window is done in Prometheus's order of operations, for the same bits. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,27 +16,42 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "chunk/samples.h"
-#include "promql/functions.h"
+#include "promql/ast.h"
 #include "promql/step_batch.h"
 
 enum { WINDOW_PARAMS_MAX = 2 };
 
+/* What an instant selection gives of the sample that counts. */
+enum window_read {
+    WINDOW_READ_VALUES,
+    WINDOW_READ_TIMES,  /* in seconds */
+    WINDOW_READ_STARTS, /* start times in seconds, 0 where there is none */
+};
+
 struct window_spec {
     int64_t range_ms; /* 0: instant selection */
     int64_t offset_ms, lookback_ms;
+    int64_t before_ms; /* how far before its range an extended window sees */
     bool has_at;
     int64_t at_ms;
-    bool read_times;           /* instant: the samples' times in seconds, not their values */
-    bool keep_histograms;      /* with read_times: histograms stay what they are */
+    enum extended_range extended;
+    enum window_read read;     /* of instant selections */
+    bool keep_histograms;      /* with another read: histograms stay what they are */
     enum function_id function; /* of windows; absent_over_time is read as present_over_time */
     const double *params[WINDOW_PARAMS_MAX]; /* scalar arguments in their order, a value per step */
 };
 
+/* What there is to tell the user about a row. */
+enum window_note {
+    NOTE_MIXED = 1 << 0,              /* a window with floats and histograms was left out */
+    NOTE_HISTOGRAMS_IGNORED = 1 << 1, /* histograms were left out of windows with floats */
+};
+
 /* What happened in a row, for annotations and statistics. Added to, never cleared. */
 struct window_notes {
-    bool mixed;              /* a window with floats and histograms was left out */
-    bool histograms_ignored; /* histograms were left out of windows with floats */
-    uint64_t samples;        /* samples of all windows */
+    unsigned notes;    /* enum window_note */
+    uint64_t overlaps; /* windows in which a sample's start time is before the sample before it */
+    uint64_t samples;  /* samples of all windows */
 };
 
 /* Fills a row of the batch (values, present, first, last; histograms when there are any) from the
@@ -46,6 +62,12 @@ MUST_CHECK struct error *window_run(const struct window_spec *spec, struct sampl
                                     struct arena *scratch, struct arena *arena,
                                     struct step_batch *batch, size_t row,
                                     struct window_notes *notes);
+
+/* The range vector itself at a step's time: its samples without stale markers; of extended ones
+ * those strictly between its ends and an estimate at either. Columns may be changed in place or be
+ * made anew in the arena. Fails with ERROR_QUERY for extended ones of histograms. */
+MUST_CHECK struct error *window_points(const struct window_spec *spec, int64_t step_time,
+                                       struct samples *samples, struct arena *arena);
 
 /* True for the functions that window_run() computes. */
 bool window_has_function(enum function_id function);

@@ -9,7 +9,6 @@ struct mixed_row {
     const uint32_t *histograms_before;
     struct step_batch *batch;
     size_t row;
-    struct window_notes *notes;
 };
 
 static struct error *histograms_unsupported(const struct window_spec *spec)
@@ -51,12 +50,14 @@ static struct error *mixed_difference(struct mixed_row *mixed, size_t from, size
     if (before && now)
         return histograms_unsupported(mixed->pass->spec);
     if (before || now) {
-        mixed->notes->mixed = true;
+        mixed->pass->notes->notes |= NOTE_MIXED;
         return NULL;
     }
     *has = true;
-    *out = window_last_difference(samples->times + to - 2, samples->values + to - 2,
-                                  mixed->pass->spec->function == FUNCTION_IRATE);
+    struct window window = {.times = samples->times,
+                            .values = samples->values,
+                            .starts = mixed->pass->starts ? samples->starts : NULL};
+    *out = window_last_difference(&window, to - 2, mixed->pass->spec->function == FUNCTION_IRATE);
     return NULL;
 }
 
@@ -111,10 +112,11 @@ static struct error *mixed_step(struct mixed_row *mixed, size_t step, const stru
     if (function->rule == HISTOGRAMS_ALONE && histograms > 0) {
         if (floats == 0 && histograms >= function->least)
             return histograms_unsupported(pass->spec);
-        mixed->notes->mixed |= floats > 0;
+        mixed->pass->notes->notes |= floats > 0 ? NOTE_MIXED : 0;
         return NULL;
     }
-    mixed->notes->histograms_ignored |= floats > 0 && histograms > 0;
+    if (floats > 0 && histograms > 0)
+        mixed->pass->notes->notes |= NOTE_HISTOGRAMS_IGNORED;
     if (floats < function->least)
         return NULL;
     struct window window = {
@@ -122,6 +124,7 @@ static struct error *mixed_step(struct mixed_row *mixed, size_t step, const stru
         .from = from,
         .count = floats,
         .times = pass->times + from,
+        .starts = pass->starts ? pass->starts + from : NULL,
         .values = pass->values + from,
         .step_time = step_grid_time(pass->grid, step),
         .end = bounds->end,
@@ -136,16 +139,20 @@ static uint32_t *split_floats(struct pass *pass, const struct samples *samples)
     size_t count = samples->count, floats = 0;
     int64_t *times = arena_array(pass->arena, count + 1, sizeof(*times));
     double *values = arena_array(pass->arena, count + 1, sizeof(*values));
+    int64_t *starts = pass->starts ? arena_array(pass->arena, count + 1, sizeof(*starts)) : NULL;
     uint32_t *before = arena_array(pass->arena, count + 1, sizeof(*before));
     for (size_t i = 0; i < count; i++) {
         before[i] = (uint32_t)(i - floats);
         if (samples->histograms[i])
             continue;
         times[floats] = samples->times[i];
+        if (starts)
+            starts[floats] = samples->starts[i];
         values[floats++] = samples->values[i];
     }
     before[count] = (uint32_t)(count - floats);
     pass->times = times;
+    pass->starts = starts;
     pass->values = values;
     pass->count = floats;
     return before;
@@ -153,13 +160,12 @@ static uint32_t *split_floats(struct pass *pass, const struct samples *samples)
 
 struct error *window_mixed_run(struct pass *pass, const struct window_function *function,
                                const struct samples *samples, struct arena *arena,
-                               struct step_batch *batch, size_t row, struct window_notes *notes)
+                               struct step_batch *batch, size_t row)
 {
     struct error *err = step_batch_add_histograms(batch, arena);
     if (err)
         return err;
-    struct mixed_row mixed = {pass,  function, samples, split_floats(pass, samples),
-                              batch, row,      notes};
+    struct mixed_row mixed = {pass, function, samples, split_floats(pass, samples), batch, row};
     if (function->begin)
         function->begin(pass);
     double *out = step_batch_values(batch, row);
@@ -169,9 +175,9 @@ struct error *window_mixed_run(struct pass *pass, const struct window_function *
     for (size_t step = 0; step < pass->grid->count && !err; step++) {
         bool has = false;
         out[step] = 0;
-        bounds_move(&bounds, pass->spec, step_grid_time(pass->grid, step), samples->times,
+        bounds_move(&bounds, pass, step_grid_time(pass->grid, step), samples->times,
                     samples->count);
-        notes->samples += bounds.to - bounds.from;
+        pass->notes->samples += bounds.to - bounds.from;
         if (bounds.to > bounds.from)
             err = mixed_step(&mixed, step, &bounds, &has, &out[step]);
         if (has)

@@ -96,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                              .fill_modifiers = true,
                                              .unquoted_utf8_names = true,
                                              .extended_functions = true},
+                                   .use_start_timestamps = true,
                                    .delayed_name_removal = data[0] & 2};
     struct engine_query query = {.text = {(const char *)data + 1, size - 1},
                                  .instant = data[0] & 1,

@@ -148,8 +148,9 @@ static void run_query(struct evaluator *evaluator, struct str line)
 
 int main(int argc, char **argv)
 {
-    struct engine_config config = {
-        .parse = {.experimental_functions = true, .fill_modifiers = true}};
+    struct engine_config config = {.parse = {.experimental_functions = true,
+                                             .fill_modifiers = true,
+                                             .extended_functions = true}};
     for (int i = 1; i < argc; i++) {
         config.delayed_name_removal |= strcmp(argv[i], "--delayed-names") == 0;
         if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)

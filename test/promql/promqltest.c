@@ -574,7 +574,8 @@ int main(int argc, char **argv)
     struct engine_config config = {.parse = {.experimental_functions = true,
                                              .fill_modifiers = true,
                                              .unquoted_utf8_names = true,
-                                             .extended_functions = true}};
+                                             .extended_functions = true},
+                                   .use_start_timestamps = true};
     struct runner runner = {0};
     int first = 1;
     size_t threads = 0;

@@ -51,11 +51,6 @@ static struct error *build_selector(struct execution *execution, const struct pl
 {
     *out = NULL;
     struct error *err = NULL;
-    if (node->selector.extended != RANGE_PLAIN) {
-        scalar_args_free(scalars);
-        return error_create(ERROR_QUERY, "%s selectors are not supported yet",
-                            node->selector.extended == RANGE_ANCHORED ? "anchored" : "smoothed");
-    }
     err = selector_create(execution, node, call, scalars->items, scalars->count, out);
     if (err) {
         operator_free(*out);
@@ -80,6 +75,9 @@ static struct error *build_window(struct execution *execution, const struct plan
     struct scalar_args scalars;
     if (!window_has_function(call->call.function->id))
         return not_supported(call);
+    if (call->call.function->extended && range->kind != PLAN_SELECTOR)
+        return error_create(ERROR_QUERY, "%.*s() of a subquery is not supported",
+                            STR_ARG(call->call.function->name));
     struct error *err = build_scalar_args(execution, call, &scalars);
     if (err)
         return err;

@@ -118,5 +118,6 @@ struct sample_rules source_rules(const struct execution *execution,
         .read = selector->read,
         .data_min = execution->plan->data_min_ms,
         .data_max = execution->plan->data_max_ms,
+        .start_times = execution->use_start_timestamps,
     };
 }

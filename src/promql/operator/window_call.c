@@ -2,7 +2,7 @@
 
 #include "model/quote.h"
 
-static struct window_spec spec_of(const struct plan_node *source, const struct plan_node *function)
+struct window_spec window_spec_of(const struct plan_node *source, const struct plan_node *function)
 {
     enum function_id id = function ? function->call.function->id : FUNCTION_NUMBER;
     if (source->kind == PLAN_SUBQUERY)
@@ -17,10 +17,12 @@ static struct window_spec spec_of(const struct plan_node *source, const struct p
         .range_ms = source->selector.range_ms,
         .offset_ms = source->selector.offset_ms,
         .lookback_ms = source->selector.lookback_ms,
+        .before_ms = source->selector.before_ms,
         .has_at = source->selector.has_at,
         .at_ms = source->selector.at_ms,
-        .read_times = source->selector.read_times,
         .keep_histograms = source->selector.keep_histograms,
+        .extended = source->selector.extended,
+        .read = source->selector.read_times ? WINDOW_READ_TIMES : WINDOW_READ_VALUES,
         .function = id,
     };
 }
@@ -33,7 +35,7 @@ void window_call_init(struct window_call *call, struct execution *execution,
         .execution = execution,
         .source = source,
         .call = function,
-        .spec = spec_of(source, function),
+        .spec = window_spec_of(source, function),
         .scalar_count = size_min(scalar_count, WINDOW_PARAMS_MAX),
     };
     for (size_t i = 0; i < call->scalar_count; i++)
@@ -61,11 +63,11 @@ static void note_histograms(const struct window_call *call, struct labels labels
 {
     struct buf name = {0};
     quote_append(&name, labels_get(labels, metadata_labels[0]));
-    if (notes->mixed)
+    if (notes->notes & NOTE_MIXED)
         annotations_add(call->execution->annotations, ANNOTATION_WARNING, call->source->position,
                         "encountered a mix of histograms and floats for metric name %.*s",
                         STR_ARG(buf_str(&name)));
-    if (notes->histograms_ignored)
+    if (notes->notes & NOTE_HISTOGRAMS_IGNORED)
         annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
                         "ignored histograms in a range containing both floats and histograms for "
                         "metric name %.*s",
@@ -112,12 +114,12 @@ struct error *window_call_row(const struct window_call *call, struct samples *sa
     struct window_notes notes = {0};
     struct error *err = window_run(&call->spec, samples, scratch, arena, batch, row, &notes);
     *samples_total += notes.samples;
-    if (err || (!call->call && !notes.mixed))
+    if (err || (!call->call && !notes.notes))
         return err;
     struct labels labels = batch->labels[row];
     if (batch->drop_name[row] && !call->execution->delayed_names)
         labels = (struct labels){0};
-    if (notes.mixed || notes.histograms_ignored)
+    if (notes.notes)
         note_histograms(call, labels, &notes);
     if (call->spec.function == FUNCTION_RATE || call->spec.function == FUNCTION_INCREASE)
         note_non_counter(call, batch, row, labels, last_name);

@@ -18,6 +18,10 @@ struct window_call {
     size_t scalar_count;
 };
 
+/* What a selector or subquery and the function around it, if any, ask of window_run(); without
+ * parameters. */
+struct window_spec window_spec_of(const struct plan_node *source, const struct plan_node *function);
+
 void window_call_init(struct window_call *call, struct execution *execution,
                       const struct plan_node *source, const struct plan_node *function,
                       struct operator** scalars, size_t scalar_count);

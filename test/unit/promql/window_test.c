@@ -350,7 +350,7 @@ TEST(instant_selection_looks_back_and_sees_stale_markers)
     CHECK_EQ(row.batch->last[0], 13);
     CHECK_EQ(row.notes.samples, 7);
     row_free(&row);
-    spec.read_times = true;
+    spec.read = WINDOW_READ_TIMES;
     spec.has_at = true;
     spec.at_ms = 3500;
     row = run(&spec, &grid, &samples);
@@ -395,8 +395,8 @@ TEST(windows_treat_histograms_each_in_its_way)
         CHECK_OK(row.err);
         row.err = NULL;
         CHECK_EQ(row.batch->last[0], c->is_absent ? 0 : 1);
-        CHECK_EQ(row.notes.mixed, c->mixed);
-        CHECK_EQ(row.notes.histograms_ignored, c->ignored);
+        CHECK_EQ((row.notes.notes & NOTE_MIXED) != 0, c->mixed);
+        CHECK_EQ((row.notes.notes & NOTE_HISTOGRAMS_IGNORED) != 0, c->ignored);
         if (!c->is_absent && c->is_histogram)
             CHECK(step_batch_histograms(row.batch, 0)[0] == histogram);
         else if (!c->is_absent)
