@@ -205,3 +205,82 @@ def test_exemplars(world, query, expr):
 def test_exemplars_of_a_time_range(world, query):
     for params in ({"start": 1, "end": 2}, {"start": "2020-01-01T00:00:00Z"}, {"start": "x"}, {"end": "y"}):
         check_golden(world, query, "/query_exemplars", {"query": "api_requests_total", **params})
+
+
+# --- Statistics of databases
+
+LISTS = ("seriesCountByMetricName", "labelValueCountByLabelName", "memoryInBytesByLabelName", "seriesCountByLabelValuePair")
+
+
+def test_tsdb_status_over_thanos_sidecars(world):
+    """Thanos's sidecars mix the lists up; both queries pass on what they say."""
+    for params in ({}, {"limit": 2}, {"limit": 0}, {"limit": "x"}, {"limit": -1}, {"match[]": '{cluster="e2e"}'}, {"match[]": '{cluster="x"}'},
+                   {"match[]": '{'}):
+        def ask(program):
+            answer = world.query[f"{program}-over-thanos-sidecars"].get("/api/v1/status/tsdb", params)
+            return re.sub(rb'"(maxTime|value)":[0-9]+', rb'"\1":0', answer.body)
+        assert ask("titan") == ask("thanos"), params
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "thanos-sidecars" not in name])
+def test_tsdb_status_over_titan_sidecars(world, name):
+    """The sum of what the Prometheus servers say."""
+    got = world.query[name].data("/status/tsdb", {"limit": 5})
+    parts = [prometheus.data("/status/tsdb", {"limit": 5}) for prometheus in world.prometheus]
+    assert got["headStats"]["numSeries"] == sum(part["headStats"]["numSeries"] for part in parts)
+    assert got["headStats"]["chunkCount"] >= sum(part["headStats"]["numSeries"] for part in parts)
+    assert got["headStats"]["minTime"] == min(part["headStats"]["minTime"] for part in parts)
+    assert all(len(got[key]) == 5 for key in LISTS)
+    metric = got["seriesCountByMetricName"][0]
+    assert metric["value"] == sum(entry["value"] for part in parts for entry in part["seriesCountByMetricName"] if entry["name"] == metric["name"])
+    nothing = world.query[name].data("/status/tsdb", {"match[]": '{cluster="other"}'})
+    assert nothing["headStats"]["numSeries"] == 0 and nothing["seriesCountByMetricName"] == []
+
+
+# --- When peers fail
+
+PATHS = {"/rules": "rule", "/alerts": "rule", "/targets": "target", "/metadata": "metric-metadata",
+         "/query_exemplars?query=up": "exemplar", "/status/tsdb": "status"}
+
+
+@pytest.fixture(scope="module")
+def mourning(tmp_path_factory):
+    """Queries of both programs over a sidecar of each whose Prometheus is dead, and a store gateway,
+    which has none of these APIs; with partial response and without."""
+    from cluster import Cluster
+    cluster = Cluster(tmp_path_factory.mktemp("mourning"))
+    try:
+        bucket = cluster.folder / "bucket"
+        bucket.mkdir()
+        prometheus = cluster.prometheus("a")
+        # Of an empty database Thanos's sidecar cannot tell the status: it panics.
+        wait_until("data is there", 20, lambda: prometheus.instant("up", time.time())["result"])
+        store = cluster.start("thanos", "store", "store", [
+            f"--data-dir={cluster.folder}/store", f"--objstore.config={{type: FILESYSTEM, config: {{directory: {bucket}}}}}"])
+        store.process.wait_ready(store.url + "/-/ready")
+        queries = {}
+        for sidecar in ("titan", "thanos"):
+            endpoints = [cluster.sidecar(sidecar, prometheus), store]
+            for program in ("titan", "thanos"):
+                strict = [f"--no-{kind}.partial-response" for kind in sorted(set(PATHS.values()))]
+                queries[program, sidecar] = (cluster.query(program, endpoints), cluster.query(program, endpoints, flags=strict))
+        for forgiving, strict in queries.values():
+            for query in (forgiving, strict):  # the store gateway is not asked
+                for path in PATHS:
+                    assert "warnings" not in query.get("/api/v1" + path).json, path
+        prometheus.kill()
+        yield queries
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("query,sidecar", PAIRS)
+def test_a_dead_prometheus_is_a_warning_or_an_error(mourning, query, sidecar, path):
+    forgiving, strict = mourning[query, sidecar]
+    answer = forgiving.get("/api/v1" + path)
+    assert answer.status == 200 and len(answer.json["warnings"]) == 1, answer
+    assert answer.headers["Cache-Control"] == "no-store"
+    answer = strict.get("/api/v1" + path)
+    assert answer.status == 500 and answer.json["errorType"] == "internal", answer
+    assert "client" in answer.json["error"] and "connect" in answer.json["error"], answer
