@@ -13,7 +13,7 @@
 #include "runtime/file.h"
 #include "store/series_sort.h"
 #include "store/store_external_labels.h"
-#include "unit/block/temporary_directory.h"
+#include "support/temporary_directory.h"
 #include "unit/store/random_series.h"
 #include "unit/store/store_acceptance.h"
 

@@ -1,4 +1,4 @@
-/* test/unit/block/temporary_directory.h: a directory that a test may fill. */
+/* test/support/temporary_directory.h: a directory that a test may fill. */
 #pragma once
 
 #include <stdlib.h>
