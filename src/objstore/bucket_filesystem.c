@@ -138,6 +138,7 @@ struct read_task {
 static struct error *run_read(void *arg, struct context *ctx)
 {
     struct read_task *task = arg;
+    error_free(task->read->err); /* it was begun after all */
     read_one(task->filesystem, ctx, task->read);
     return NULL;
 }
