@@ -113,7 +113,7 @@ enum function_class {
     FUNCTION_WINDOWS,    /* the samples of a range vector, step by step */
     FUNCTION_LABELS,     /* rewrites labels: label_replace, label_join */
     FUNCTION_SORTS,      /* orders the rows of an instant query */
-    FUNCTION_HISTOGRAMS, /* needs native histograms or all buckets of a histogram */
+    FUNCTION_HISTOGRAMS, /* native histograms, and all buckets of a classic one together */
     FUNCTION_SPECIAL,    /* scalar, vector, absent, absent_over_time, timestamp, info */
 };
 

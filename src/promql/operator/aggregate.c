@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 #include "base/kahan.h"
+#include "model/quote.h"
+#include "promql/operator/histogram_steps.h"
 #include "promql/operator/operator.h"
 #include "promql/operator/shards.h"
 #include "promql/row_store.h"
@@ -19,7 +21,7 @@ struct sums {
     double *means;         /* of stddev, stdvar */
     uint64_t *present;     /* steps with a float (or, where it counts, a histogram) */
     uint64_t *incremental; /* of avg: values are means by now, for their sum would overflow */
-    uint64_t *histograms;  /* of sum, avg: steps with a histogram; NULL: none */
+    struct histogram_steps *histograms; /* of sum, avg; NULL: none yet */
 };
 
 typedef void (*fold_step)(struct sums *sums, size_t step, double value);
@@ -236,6 +238,15 @@ static void sums_begin(const struct aggregate *aggregate, struct sums *sums, str
         sums->incremental = bit_array(aggregate, arena);
 }
 
+static bool row_has_histograms(const struct step_batch *batch, size_t row)
+{
+    struct histogram **histograms = step_batch_histograms(batch, row);
+    for (uint32_t step = batch->first[row]; histograms && step < batch->last[row]; step++)
+        if (histograms[step] && step_bit_get(step_batch_present(batch, row), step))
+            return true;
+    return false;
+}
+
 static void note_ignored(struct aggregate *aggregate)
 {
     annotations_add(aggregate->execution->annotations, ANNOTATION_INFO,
@@ -244,27 +255,51 @@ static void note_ignored(struct aggregate *aggregate)
                     aggregate_op_text(aggregate->node->aggregate.op));
 }
 
+static void note_addition(struct aggregate *aggregate, const struct step_batch *batch, size_t row,
+                          struct arena *arena, unsigned notes)
+{
+    struct annotations *annotations = aggregate->execution->annotations;
+    struct position position = aggregate->node->aggregate.input->position;
+    if (notes & HISTOGRAM_STEPS_RECONCILED)
+        annotations_add(annotations, ANNOTATION_INFO, position,
+                        "mismatched custom buckets were reconciled during aggregation");
+    if (!(notes & HISTOGRAM_STEPS_INCOMPATIBLE))
+        return;
+    struct labels labels = aggregate->execution->delayed_names
+                               ? batch->labels[row]
+                               : execution_labels(aggregate->execution, batch, row, arena);
+    struct buf name = {0};
+    quote_append(&name, labels_get(labels, metadata_labels[0]));
+    annotations_add(annotations, ANNOTATION_WARNING, position,
+                    "vector contains a mix of histograms with exponential and custom buckets "
+                    "schemas for metric name %.*s",
+                    STR_ARG(buf_str(&name)));
+    buf_deinit(&name);
+}
+
 /* Takes the histograms of a row out of its presence bits, as the aggregation treats them. */
 static void set_histograms_apart(struct aggregate *aggregate, struct sums *sums,
                                  struct arena *arena, struct step_batch *batch, size_t row)
 {
-    struct histogram **histograms = step_batch_histograms(batch, row);
+    bool adds = aggregate->aggregation->histograms == ADDS_HISTOGRAMS;
+    if (adds && !sums->histograms && row_has_histograms(batch, row))
+        sums->histograms = histogram_steps_create(arena, aggregate->base.grid,
+                                                  aggregate->node->aggregate.op == AGGREGATE_AVG);
+    if (adds && sums->histograms) {
+        unsigned notes = histogram_steps_add(sums->histograms, sums->present, batch, row);
+        note_addition(aggregate, batch, row, arena, notes);
+    }
+    if (aggregate->aggregation->histograms != IGNORES_HISTOGRAMS || !batch->histograms)
+        return;
     uint64_t *present = step_batch_present(batch, row);
     bool any = false;
-    if (aggregate->aggregation->histograms == COUNTS_HISTOGRAMS)
-        return;
     for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
-        if (!step_bit_get(present, step) || !histograms[step])
+        if (!step_bit_get(present, step) || !step_batch_histograms(batch, row)[step])
             continue;
         any = true;
         step_bit_clear(present, step);
-        if (aggregate->aggregation->histograms == IGNORES_HISTOGRAMS)
-            continue;
-        if (!sums->histograms)
-            sums->histograms = bit_array(aggregate, arena);
-        step_bit_set(sums->histograms, step);
     }
-    if (any && aggregate->aggregation->histograms == IGNORES_HISTOGRAMS)
+    if (any)
         note_ignored(aggregate);
 }
 
@@ -276,7 +311,7 @@ static struct error *aggregate_fold(void *self, struct groups *groups, struct gr
     if (!sums->values)
         sums_begin(aggregate, sums, groups->arena);
     group->drop_name |= batch->drop_name[row];
-    if (batch->histograms)
+    if (batch->histograms || sums->histograms)
         set_histograms_apart(aggregate, sums, groups->arena, batch, row);
     aggregate->aggregation->fold(sums, step_batch_values(batch, row),
                                  step_batch_present(batch, row), batch->first[row],
@@ -286,31 +321,35 @@ static struct error *aggregate_fold(void *self, struct groups *groups, struct gr
 
 /* ---- results ---- */
 
-/* Steps where floats met histograms have no result; histograms alone would have one. */
-static struct error *settle_histograms(struct aggregate *aggregate, struct sums *sums)
+/* Puts the histograms of a group into its row. Steps where they met floats have no result. */
+static struct error *write_histograms(struct aggregate *aggregate, struct sums *sums,
+                                      struct step_batch *batch, size_t row, struct arena *arena)
 {
-    bool is_mixed = false;
+    struct annotations *annotations = aggregate->execution->annotations;
+    struct position position = aggregate->node->aggregate.input->position;
+    uint64_t *present = step_batch_present(batch, row);
+    uint64_t mixed = 0;
+    struct error *err = step_batch_add_histograms(batch, arena);
+    if (err)
+        return err;
+    arena_keep(arena, sums->histograms->arena);
     for (size_t word = 0; word < step_grid_words(aggregate->base.grid); word++) {
-        if (sums->histograms[word] & ~sums->present[word])
-            return error_create(ERROR_QUERY, "%s is not supported for native histograms yet",
-                                aggregate_op_text(aggregate->node->aggregate.op));
-        is_mixed |= sums->histograms[word] != 0;
-        sums->present[word] &= ~sums->histograms[word];
+        mixed |= sums->present[word] & sums->histograms->seen[word];
+        present[word] &= ~sums->histograms->seen[word];
     }
-    if (is_mixed)
-        annotations_add(aggregate->execution->annotations, ANNOTATION_WARNING,
-                        aggregate->node->aggregate.input->position,
+    if (mixed)
+        annotations_add(annotations, ANNOTATION_WARNING, position,
                         "encountered a mix of histograms and floats for aggregation");
-    return NULL;
+    if (histogram_steps_finish(sums->histograms, sums->present, batch, row))
+        annotations_add(annotations, ANNOTATION_WARNING, position,
+                        "conflicting counter resets during histogram aggregation");
+    return arena_status(sums->histograms->arena);
 }
 
 static struct error *group_write(struct aggregate *aggregate, struct sums *sums,
-                                 struct step_batch *batch, size_t row)
+                                 struct step_batch *batch, size_t row, struct arena *arena)
 {
     const struct step_grid *grid = aggregate->base.grid;
-    struct error *err = sums->histograms ? settle_histograms(aggregate, sums) : NULL;
-    if (err)
-        return err;
     batch->labels[row] = sums->base.labels;
     batch->drop_name[row] = aggregate->execution->delayed_names && sums->base.drop_name;
     double *values = step_batch_values(batch, row);
@@ -320,7 +359,11 @@ static struct error *group_write(struct aggregate *aggregate, struct sums *sums,
     step_batch_trim_row(batch, row);
     if (aggregate->aggregation->finish)
         aggregate->aggregation->finish(sums, values, batch->first[row], batch->last[row]);
-    return NULL;
+    if (!sums->histograms)
+        return NULL;
+    struct error *err = write_histograms(aggregate, sums, batch, row, arena);
+    step_batch_trim_row(batch, row);
+    return err;
 }
 
 static struct error *aggregate_next(struct operator* base, struct context *ctx, struct arena *arena,
@@ -344,7 +387,7 @@ static struct error *aggregate_next(struct operator* base, struct context *ctx, 
     err = step_batch_create(arena, base->grid, rows, &batch);
     for (size_t row = 0; row < rows && !err; row++) {
         struct group *group = aggregate->groups[aggregate->given + row];
-        err = group_write(aggregate, container_of(group, struct sums, base), batch, row);
+        err = group_write(aggregate, container_of(group, struct sums, base), batch, row, arena);
     }
     if (err)
         return err;

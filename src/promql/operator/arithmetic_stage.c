@@ -19,27 +19,41 @@ static struct error *arithmetic_prepare(struct row_stage *base, struct context *
     return scalar_read(base->execution, &stage->scalar, ctx);
 }
 
-/* Takes histograms out of a row, or refuses those that would have a result. */
-static struct error *leave_histograms(const struct arithmetic_stage *stage,
-                                      struct step_batch *batch, size_t row)
+/* The pair of a sample with the scalar. */
+struct pair {
+    struct operand left, right;
+};
+
+static struct pair pair_of(const struct arithmetic_stage *stage, double value,
+                           const struct histogram *histogram, double scalar)
 {
-    const struct plan_node *node = stage->base.node;
+    struct operand vector = {value, histogram}, other = {scalar, NULL};
+    return stage->vector_is_left ? (struct pair){vector, other} : (struct pair){other, vector};
+}
+
+/* Computes the histograms of a row; those without a result fall out. The bits of the others are
+ * moved to `kept`, so that floats are left alone. */
+static void compute_histograms(const struct arithmetic_stage *stage, struct step_batch *batch,
+                               size_t row, uint64_t *kept, struct arena *arena)
+{
+    enum binary_op op = stage->base.node->binary.op;
     struct histogram **histograms = step_batch_histograms(batch, row);
     uint64_t *present = step_batch_present(batch, row);
-    bool left = stage->vector_is_left, any = false;
+    uint64_t told = 0; /* a bit for each note: once a row is enough */
     for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
         if (!step_bit_get(present, step) || !histograms[step])
             continue;
+        struct pair pair = pair_of(stage, 0, histograms[step], stage->scalar.values[step]);
         step_bit_clear(present, step);
-        any = true;
+        enum binary_note note = binary_refusal(op, &pair.left, &pair.right);
+        if (note == BINARY_NOTE_NONE) {
+            histograms[step] = binary_histogram(op, &pair.left, &pair.right, arena, &note);
+            step_bit_set(kept, step);
+        }
+        if (!(told >> note & 1))
+            binary_tell(stage->base.execution, stage->base.node, note);
+        told |= (uint64_t)1 << note;
     }
-    if (!any)
-        return NULL;
-    if (binary_pair(node->binary.op, left, !left) == PAIR_UNSUPPORTED)
-        return binary_unsupported(node);
-    binary_note_incompatible(stage->base.execution, node, left, !left);
-    step_batch_trim_row(batch, row);
-    return NULL;
 }
 
 static void compare_row(const struct arithmetic_stage *stage, struct step_batch *batch, size_t row,
@@ -71,32 +85,59 @@ static void compute_row(const struct arithmetic_stage *stage, struct step_batch 
                        stage->vector_is_left ? scalar : values, values, count);
 }
 
+static void apply_to_floats(const struct arithmetic_stage *stage, struct step_batch *batch,
+                            size_t row, uint64_t *kept)
+{
+    enum binary_op op = stage->base.node->binary.op;
+    if (batch->first[row] == batch->last[row])
+        return;
+    if (binary_op_is_trim(op)) {
+        binary_tell(stage->base.execution, stage->base.node, BINARY_NOTE_FLOATS);
+        memset(step_batch_present(batch, row), 0, step_grid_words(batch->grid) * sizeof(*kept));
+        batch->first[row] = batch->last[row] = 0;
+    } else if (binary_op_is_comparison(op)) {
+        compare_row(stage, batch, row, kept);
+    } else {
+        compute_row(stage, batch, row);
+    }
+}
+
+static void apply_to_row(const struct arithmetic_stage *stage, struct step_batch *batch, size_t row,
+                         uint64_t *kept, uint64_t *computed, struct arena *arena)
+{
+    size_t words = step_grid_words(batch->grid);
+    if (!batch->histograms) {
+        apply_to_floats(stage, batch, row, kept);
+        return;
+    }
+    memset(computed, 0, words * sizeof(*computed));
+    compute_histograms(stage, batch, row, computed, arena);
+    step_batch_trim_row(batch, row);
+    apply_to_floats(stage, batch, row, kept);
+    for (size_t word = 0; word < words; word++)
+        step_batch_present(batch, row)[word] |= computed[word];
+    step_batch_trim_row(batch, row);
+}
+
 static struct error *arithmetic_apply(const struct row_stage *base, struct context *ctx,
                                       struct arena *arena, struct step_batch **batch_at)
 {
     const struct arithmetic_stage *stage = container_of(base, struct arithmetic_stage, base);
     const struct plan_binary *binary = &base->node->binary;
     struct step_batch *batch = *batch_at;
-    uint64_t *kept = arena_alloc(arena, (step_grid_words(batch->grid) + 1) * sizeof(*kept));
-    for (size_t row = 0; row < batch->row_count; row++) {
-        struct error *err = batch->histograms ? leave_histograms(stage, batch, row) : NULL;
-        if (err)
-            return err;
-        if (batch->first[row] == batch->last[row])
-            continue;
-        if (binary_op_is_trim(binary->op)) {
-            binary_note_incompatible(base->execution, base->node, false, false);
-            step_batch_clear_row(batch, row);
-        } else if (binary_op_is_comparison(binary->op)) {
-            compare_row(stage, batch, row, kept);
-        } else {
-            compute_row(stage, batch, row);
-        }
+    size_t words = step_grid_words(batch->grid) + 1;
+    uint64_t *kept = arena_array(arena, words, sizeof(*kept));
+    uint64_t *computed = batch->histograms ? arena_array(arena, words, sizeof(*kept)) : NULL;
+    struct error *err = NULL;
+    for (size_t row = 0; row < batch->row_count && !err; row++) {
+        apply_to_row(stage, batch, row, kept, computed, arena);
+        err = batch->histograms ? arena_status(arena) : NULL;
     }
-    batch->histograms = NULL;
-    if (!binary_op_is_comparison(binary->op) || binary->is_bool)
+    bool keeps_names =
+        binary_op_is_trim(binary->op) || (binary_op_is_comparison(binary->op) && !binary->is_bool);
+    if (!keeps_names)
         step_batch_drop_names(batch);
-    return NULL;
+    return err;
 }
 
 static void arithmetic_explain(const struct row_stage *base, struct buf *out)

@@ -6,8 +6,10 @@
 #include "promql/operator/operator.h"
 #include "promql/window.h"
 
+enum { SCALAR_ARGS_MAX = 10 }; /* histogram_quantiles() has that many */
+
 struct scalar_args {
-    struct operator* items[FUNCTION_ARGS_MAX];
+    struct operator* items[SCALAR_ARGS_MAX];
     size_t count;
 };
 
@@ -24,7 +26,7 @@ static struct error *build_scalar_args(struct execution *execution, const struct
 {
     *args = (struct scalar_args){0};
     for (size_t i = 0; i < call->call.arg_count; i++) {
-        if (call->call.args[i]->type != VALUE_SCALAR || args->count == FUNCTION_ARGS_MAX)
+        if (call->call.args[i]->type != VALUE_SCALAR || args->count == SCALAR_ARGS_MAX)
             continue;
         struct error *err =
             operator_build(execution, call->call.args[i], &args->items[args->count]);
@@ -141,7 +143,7 @@ static struct error *build_vector_call(struct execution *execution, const struct
         return err;
     }
     if (node->call.function->class == FUNCTION_HISTOGRAMS)
-        *out = classic_histogram_create(execution, node, input, scalars.items, scalars.count);
+        *out = histogram_call_create(execution, node, input, scalars.items, scalars.count);
     else
         *out = operator_with_stage(
             input, values_stage_create(execution, node, scalars.items, scalars.count));
@@ -217,11 +219,7 @@ static struct error *build_call(struct execution *execution, const struct plan_n
     case FUNCTION_SCALARS:
         return build_scalar_call(execution, node, out);
     case FUNCTION_VALUES:
-        return build_vector_call(execution, node, out);
     case FUNCTION_HISTOGRAMS:
-        if (node->call.function->id != FUNCTION_HISTOGRAM_QUANTILE &&
-            node->call.function->id != FUNCTION_HISTOGRAM_FRACTION)
-            return not_supported(node);
         return build_vector_call(execution, node, out);
     case FUNCTION_WINDOWS:
         return build_window(execution, node, out);

@@ -243,13 +243,13 @@ static struct error *join_with_held(struct join *join, const struct many_row *ma
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = present[word] & stored_word(held, word);
-    if (!any)
+    struct join_side left = many_side(many), right = held_side(held);
+    if (!any || !join_refuse(join, &left, &right))
         return NULL;
     take_steps(join, many->key);
     struct error *err = result_row(join, many, held->labels, out, rows, own, arena);
     if (err)
         return err;
-    struct join_side left = many_side(many), right = held_side(held);
     return join_compute(join, &left, &right, out, *rows - 1, arena);
 }
 
@@ -272,7 +272,9 @@ static struct error *join_with_fill(struct join *join, const struct many_row *ma
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = present[word] & ~filled->present[word];
-    if (!any)
+    struct join_side left = many_side(many);
+    struct join_side right = {join->fill_one, NULL, 0, join->base.grid->count};
+    if (!any || !join_refuse(join, &left, &right))
         return NULL;
     take_steps(join, filled);
     struct labels one_labels = match_keys_labels(
@@ -280,8 +282,6 @@ static struct error *join_with_fill(struct join *join, const struct many_row *ma
     err = result_row(join, many, one_labels, out, rows, own, arena);
     if (err)
         return err;
-    struct join_side left = many_side(many);
-    struct join_side right = {join->fill_one, NULL, 0, join->base.grid->count};
     return join_compute(join, &left, &right, out, *rows - 1, arena);
 }
 
@@ -379,14 +379,14 @@ static struct error *complete_row(struct join *join, const struct stored_row *he
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = stored_word(held, word) & ~key->taken[word];
-    if (!any)
+    struct join_side many = {join->fill_many, NULL, 0, join->base.grid->count};
+    struct join_side one = held_side(held);
+    if (!any || !join_refuse(join, &many, &one))
         return NULL;
     struct error *err = join_set_labels(join, labels, false, held->labels, out, *rows, arena);
     if (err)
         return err;
     memset(step_batch_values(out, *rows), 0, out->grid->count * sizeof(double));
-    struct join_side many = {join->fill_many, NULL, 0, join->base.grid->count};
-    struct join_side one = held_side(held);
     return join_compute(join, &many, &one, out, (*rows)++, arena);
 }
 
@@ -449,9 +449,12 @@ static struct error *join_pull(struct join *join, struct context *ctx, struct ar
 static struct error *join_next(struct operator* base, struct context *ctx, struct arena *arena,
                                struct step_batch **out)
 {
-    struct error *err = join_pull(container_of(base, struct join, base), ctx, arena, out);
+    struct join *join = container_of(base, struct join, base);
+    struct error *err = join_pull(join, ctx, arena, out);
     if (err)
         *out = NULL;
+    if (!*out)
+        join_tell(join);
     return err;
 }
 

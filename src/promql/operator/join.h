@@ -57,7 +57,7 @@ struct join {
     uint64_t *bits, *kept;
     double *scratch;
     bool is_held, many_ended;
-    bool noted[2][2];    /* hints given, by left and right being a histogram */
+    uint8_t *notes;      /* [steps] enum binary_note, told at the end; NULL: none */
     bool is_failing;     /* there will be an error at the end */
     size_t unmatched_at; /* of the held rows that fill_many completes */
     bool streams, is_peeked;
@@ -71,8 +71,13 @@ struct join_side {
     size_t first, last;
 };
 
-/* Computes the steps in join->bits, which both sides have, into a row of the batch, beside what is
- * in it. */
+/* Takes those steps out of join->bits, which both sides have, whose pairs have no result, and notes
+ * why. False: none is left. */
+bool join_refuse(struct join *join, const struct join_side *many, const struct join_side *one);
+/* Tells the user what was noted. */
+void join_tell(struct join *join);
+/* Computes the steps in join->bits, which both sides have and nothing refuses, into a row of the
+ * batch, beside what is in it. */
 MUST_CHECK struct error *join_compute(struct join *join, const struct join_side *many,
                                       const struct join_side *one, struct step_batch *batch,
                                       size_t row, struct arena *arena);

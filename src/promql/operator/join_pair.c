@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "model/histogram.h"
 #include "promql/arithmetic.h"
 #include "promql/operator/binary.h"
 #include "promql/operator/join.h"
@@ -61,61 +60,107 @@ static void compute_floats(struct join *join, const struct common *common, struc
     place(join, common, join->scratch, batch, row);
 }
 
-static void note_incompatible(struct join *join, bool left, bool right)
+static struct operand operand_at(const struct join_side *side, size_t step)
 {
-    if (!join->noted[left][right])
-        binary_note_incompatible(join->execution, join->node, left, right);
-    join->noted[left][right] = true;
+    size_t at = step - side->first;
+    return (struct operand){side->values[at], side->histograms ? side->histograms[at] : NULL};
+}
+
+struct pair {
+    struct operand left, right;
+};
+
+static struct pair pair_at(const struct join *join, const struct join_side *many,
+                           const struct join_side *one, size_t step)
+{
+    struct operand of_many = operand_at(many, step), of_one = operand_at(one, step);
+    return join->many_is_left ? (struct pair){of_many, of_one} : (struct pair){of_one, of_many};
+}
+
+/* Of all pairs of a step, the last one that has something to say does. */
+static void note_at(struct join *join, size_t step, enum binary_note note)
+{
+    if (note == BINARY_NOTE_NONE)
+        return;
+    if (!join->notes)
+        join->notes = arena_zalloc(join->keys.arena, join->base.grid->count + 1);
+    join->notes[step] = (uint8_t)note;
+}
+
+void join_tell(struct join *join)
+{
+    uint64_t told = 0;
+    for (size_t step = 0; join->notes && step < join->base.grid->count; step++) {
+        enum binary_note note = (enum binary_note)join->notes[step];
+        if (!(told >> note & 1))
+            binary_tell(join->execution, join->node, note);
+        told |= (uint64_t)1 << note;
+    }
+    join->notes = NULL;
+}
+
+bool join_refuse(struct join *join, const struct join_side *many, const struct join_side *one)
+{
+    enum binary_op op = join->node->binary.op;
+    size_t first = size_max(many->first, one->first), last = size_min(many->last, one->last);
+    bool any = false;
+    if (!many->histograms && !one->histograms && !binary_op_is_trim(op))
+        return true;
+    for (size_t step = first; step < last; step++) {
+        if (!step_bit_get(join->bits, step))
+            continue;
+        struct pair pair = pair_at(join, many, one, step);
+        enum binary_note note = binary_refusal(op, &pair.left, &pair.right);
+        any |= note == BINARY_NOTE_NONE;
+        if (note == BINARY_NOTE_NONE)
+            continue;
+        step_bit_clear(join->bits, step);
+        note_at(join, step, note);
+    }
+    return any;
 }
 
 /* One step with a histogram on a side or both. */
-static struct error *compute_histogram(struct join *join, struct histogram *left,
-                                       struct histogram *right, size_t step,
-                                       struct step_batch *batch, size_t row)
+static void compute_histogram(struct join *join, const struct pair *pair, size_t step,
+                              struct step_batch *batch, size_t row, struct arena *arena)
 {
     const struct plan_binary *binary = &join->node->binary;
-    switch (binary_pair(binary->op, left != NULL, right != NULL)) {
-    case PAIR_UNSUPPORTED:
-        return binary_unsupported(join->node);
-    case PAIR_COMPARE: {
+    const struct histogram *left = pair->left.histogram, *right = pair->right.histogram;
+    struct histogram *result = NULL;
+    double value = 0;
+    if (binary_pair(binary->op, left != NULL, right != NULL) == PAIR_HISTOGRAM) {
+        enum binary_note note;
+        result = binary_histogram(binary->op, &pair->left, &pair->right, arena, &note);
+        note_at(join, step, note);
+    } else {
         bool kept = histogram_equal(left, right) == (binary->op == BINARY_EQUAL);
         if (!kept && !binary->is_bool)
-            return NULL;
-        step_bit_set(step_batch_present(batch, row), step);
-        step_batch_values(batch, row)[step] = binary->is_bool ? kept : left->sum;
-        if (!binary->is_bool)
-            step_batch_histograms(batch, row)[step] = left;
-        return NULL;
+            return;
+        value = binary->is_bool ? kept : left->sum;
+        result = binary->is_bool ? NULL : (struct histogram *)left;
     }
-    default:
-        note_incompatible(join, left != NULL, right != NULL);
-        return NULL;
-    }
-}
-
-static struct histogram *histogram_at(const struct join_side *side, size_t step)
-{
-    return side->histograms ? side->histograms[step - side->first] : NULL;
+    step_bit_set(step_batch_present(batch, row), step);
+    step_batch_values(batch, row)[step] = value;
+    step_batch_histograms(batch, row)[step] = result;
 }
 
 static struct error *compute_histograms(struct join *join, const struct join_side *many,
                                         const struct join_side *one, struct step_batch *batch,
                                         size_t row, struct arena *arena)
 {
-    struct common common = common_of(join, many, one);
+    size_t first = size_max(many->first, one->first), last = size_min(many->last, one->last);
     struct error *err = step_batch_add_histograms(batch, arena);
-    for (size_t step = common.first; step < common.last && !err; step++) {
+    for (size_t step = first; step < last && !err; step++) {
         if (!step_bit_get(join->bits, step))
             continue;
-        struct histogram *of_many = histogram_at(many, step), *of_one = histogram_at(one, step);
-        if (!of_many && !of_one)
+        struct pair pair = pair_at(join, many, one, step);
+        if (!pair.left.histogram && !pair.right.histogram)
             continue;
         step_bit_clear(join->bits, step); /* the floats are computed afterwards */
-        err = compute_histogram(join, join->many_is_left ? of_many : of_one,
-                                join->many_is_left ? of_one : of_many, step, batch, row);
+        compute_histogram(join, &pair, step, batch, row, arena);
     }
     step_batch_trim_row(batch, row);
-    return err;
+    return err ? err : arena_status(arena);
 }
 
 struct error *join_compute(struct join *join, const struct join_side *many,
@@ -128,16 +173,8 @@ struct error *join_compute(struct join *join, const struct join_side *many,
     if (err)
         return err;
     struct common common = common_of(join, many, one);
-    if (common.first >= common.last)
-        return NULL;
-    if (!binary_op_is_trim(join->node->binary.op)) {
+    if (common.first < common.last && !binary_op_is_trim(join->node->binary.op))
         compute_floats(join, &common, batch, row);
-        return NULL;
-    }
-    for (size_t step = common.first; step < common.last; step++) {
-        if (step_bit_get(join->bits, step))
-            note_incompatible(join, false, false);
-    }
     return NULL;
 }
 

@@ -106,7 +106,8 @@ static struct error *join_rows(struct join *join, struct step_batch *out, size_t
     uint64_t any = 0;
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = left[word] & right[word];
-    if (!any)
+    struct join_side many = cursor_side(&join->left), one = cursor_side(&join->right);
+    if (!any || !join_refuse(join, &many, &one))
         return NULL;
     struct labels labels = cursor_labels(&join->left);
     size_t row = (*rows)++;
@@ -117,7 +118,6 @@ static struct error *join_rows(struct join *join, struct step_batch *out, size_t
     if (out->labels[row].data == labels.data)
         out->labels[row] = labels_copy(arena, labels);
     memset(step_batch_values(out, row), 0, out->grid->count * sizeof(double));
-    struct join_side many = cursor_side(&join->left), one = cursor_side(&join->right);
     if (many.histograms || one.histograms) { /* results may be those of an input */
         arena_keep(arena, join->left.arena);
         arena_keep(arena, join->right.arena);

@@ -155,6 +155,6 @@ struct operator* absent_create(struct execution *execution, const struct plan_no
                                struct operator* input);
 struct operator*
     sort_create(struct execution *execution, const struct plan_node *node, struct operator* input);
-struct operator* classic_histogram_create(struct execution *execution, const struct plan_node *node,
-                                          struct operator* input, struct operator** scalars,
-                                          size_t scalar_count);
+struct operator* histogram_call_create(struct execution *execution, const struct plan_node *node,
+                                       struct operator* input, struct operator** scalars,
+                                       size_t scalar_count);

@@ -30,7 +30,7 @@ static struct error *quantile_fold(void *self, struct context *ctx, struct step_
                                    struct arena *arena)
 {
     struct quantile *quantile = self;
-    if (batch->histograms)
+    if (step_batch_has_histograms(batch))
         annotations_add(quantile->execution->annotations, ANNOTATION_INFO,
                         quantile->node->aggregate.input->position,
                         "ignored histogram in quantile aggregation");

@@ -1,10 +1,12 @@
 /* Functions of single values: math, trigonometry, parts of dates, clamp, round, unary minus, and
  * timestamp() of what is not stored. Histograms fall out of the vector, but for those that
- * timestamp() keeps. */
+ * timestamp() and unary minus keep. Functions of histograms, as histogram_count(), keep only those.
+ */
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "model/histogram_estimate.h"
 #include "promql/arithmetic.h"
 #include "promql/date.h"
 #include "promql/operator/operator.h"
@@ -246,17 +248,90 @@ static void apply_row(const struct values_stage *stage, const struct span *span)
     }
 }
 
-static struct error *values_apply(const struct row_stage *base, struct context *ctx,
-                                  struct arena *arena, struct step_batch **batch_at)
+static void negate_histograms(struct step_batch *batch, struct arena *arena)
 {
-    const struct values_stage *stage = container_of(base, struct values_stage, base);
-    struct step_batch *batch = *batch_at;
-    const struct plan_node *node = base->node;
-    if (node->kind == PLAN_NEGATE && step_batch_has_histograms(batch))
-        return error_create(ERROR_QUERY, "unary minus is not supported for native histograms yet");
-    if (is_timestamp(node))
-        batch->histograms = NULL;
-    step_batch_drop_histograms(batch);
+    for (size_t row = 0; batch->histograms && row < batch->row_count; row++) {
+        struct histogram **histograms = step_batch_histograms(batch, row);
+        for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
+            if (!histograms[step] || !step_bit_get(step_batch_present(batch, row), step))
+                continue;
+            histograms[step] = histogram_copy(arena, histograms[step]);
+            histogram_scale(histograms[step], -1);
+        }
+    }
+}
+
+/* ---- functions of histograms ---- */
+
+static double histogram_average(const struct histogram *histogram)
+{
+    return histogram->sum / histogram->count;
+}
+
+static double histogram_count(const struct histogram *histogram)
+{
+    return histogram->count;
+}
+
+static double histogram_sum_of(const struct histogram *histogram)
+{
+    return histogram->sum;
+}
+
+static double histogram_deviation(const struct histogram *histogram)
+{
+    return sqrt(histogram_variance(histogram));
+}
+
+typedef double (*histogram_value)(const struct histogram *histogram);
+
+/* NULL: not one of those. */
+static histogram_value histogram_function(const struct plan_node *node)
+{
+    if (node->kind != PLAN_CALL)
+        return NULL;
+    switch (node->call.function->id) {
+    case FUNCTION_HISTOGRAM_AVG:
+        return histogram_average;
+    case FUNCTION_HISTOGRAM_COUNT:
+        return histogram_count;
+    case FUNCTION_HISTOGRAM_SUM:
+        return histogram_sum_of;
+    case FUNCTION_HISTOGRAM_STDDEV:
+        return histogram_deviation;
+    case FUNCTION_HISTOGRAM_STDVAR:
+        return histogram_variance;
+    default:
+        return NULL;
+    }
+}
+
+/* Leaves the steps of the row that are histograms, each as what is computed of it. */
+static void apply_histogram_function(histogram_value function, struct step_batch *batch, size_t row)
+{
+    struct histogram **histograms = step_batch_histograms(batch, row);
+    uint64_t *present = step_batch_present(batch, row);
+    double *values = step_batch_values(batch, row);
+    if (!histograms) {
+        step_batch_clear_row(batch, row);
+        return;
+    }
+    for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
+        if (!step_bit_get(present, step))
+            continue;
+        if (histograms[step])
+            values[step] = function(histograms[step]);
+        else
+            step_bit_clear(present, step);
+    }
+    step_batch_trim_row(batch, row);
+}
+
+/* ---- the stage ---- */
+
+static void apply_to_floats(const struct values_stage *stage, struct step_batch *batch)
+{
+    const struct plan_node *node = stage->base.node;
     bool may_lose_steps = node->kind == PLAN_CALL && node->call.function->id == FUNCTION_CLAMP;
     for (size_t row = 0; row < batch->row_count; row++) {
         struct span span = {step_batch_values(batch, row), step_batch_present(batch, row),
@@ -265,8 +340,27 @@ static struct error *values_apply(const struct row_stage *base, struct context *
         if (may_lose_steps)
             step_batch_trim_row(batch, row);
     }
+}
+
+static struct error *values_apply(const struct row_stage *base, struct context *ctx,
+                                  struct arena *arena, struct step_batch **batch_at)
+{
+    const struct values_stage *stage = container_of(base, struct values_stage, base);
+    struct step_batch *batch = *batch_at;
+    const struct plan_node *node = base->node;
+    histogram_value of_histogram = histogram_function(node);
+    for (size_t row = 0; of_histogram && row < batch->row_count; row++)
+        apply_histogram_function(of_histogram, batch, row);
+    if (of_histogram || is_timestamp(node))
+        batch->histograms = NULL;
+    if (node->kind == PLAN_NEGATE)
+        negate_histograms(batch, arena);
+    else
+        step_batch_drop_histograms(batch);
+    if (!of_histogram)
+        apply_to_floats(stage, batch);
     step_batch_drop_names(batch);
-    return NULL;
+    return arena_status(arena);
 }
 
 static void values_explain(const struct row_stage *base, struct buf *out)

@@ -272,6 +272,8 @@ static void derive_call(const struct planner *planner, struct plan_node *node)
         node->is_unique = is_unique_without_name(planner, node);
     if (function->id == FUNCTION_INFO)
         node->is_unique = node->is_sorted = node->has_only_labels = false;
+    if (function->id == FUNCTION_HISTOGRAM_QUANTILES) /* which adds one that may be there already */
+        node->is_unique = node->has_only_labels = false;
     if (!function->keeps_name)
         drop_name(planner, node);
 }
