@@ -111,6 +111,12 @@ static void register_metrics(struct query_api *api)
                                      "Maximum number of concurrent queries.");
     api->started = metrics_counter(metrics, "thanos_query_concurrent_gate_queries_total",
                                    "Total number of queries that passed the gate.");
+    static const char *const select_labels[] = {"series_le", "samples_le", "tenant"};
+    api->select_seconds = metrics_histogram_family(
+        metrics, "thanos_store_api_query_duration_seconds",
+        "Duration of the Thanos Store API select phase for a query.",
+        api->config.duration_bounds.items, api->config.duration_bounds.count, select_labels,
+        countof(select_labels));
     if (api->config.queries)
         metric_set(api->running_max, (double)pool_threads(api->config.queries));
 }

@@ -28,6 +28,11 @@ struct api_build_info {
     struct str version, revision, branch, user, date, toolchain;
 };
 
+struct api_bounds {
+    const double *items;
+    size_t count;
+};
+
 /* Everything that it points to must outlive the API. */
 struct query_api_config {
     struct engine *engine;
@@ -65,6 +70,9 @@ struct query_api_config {
     struct api_build_info build;
     int64_t start_time_ms; /* of the process, since 1970 */
     struct metrics *metrics;
+    /* Of thanos_store_api_query_duration_seconds: its buckets, and the classes of queries by their
+     * series and samples; ascending. */
+    struct api_bounds duration_bounds, series_bounds, sample_bounds;
 };
 
 struct query_api *query_api_create(const struct query_api_config *config);

@@ -10,6 +10,7 @@
 struct budget;
 struct context;
 struct metric;
+struct metric_family;
 struct stall_group;
 
 struct query_api {
@@ -19,6 +20,7 @@ struct query_api {
     size_t route_count;
     struct metric *range_seconds;
     struct metric *waiting_seconds, *running, *running_max, *started;
+    struct metric_family *select_seconds;
 };
 
 struct query_call {

@@ -3,6 +3,7 @@
 #include "api/query_call.h"
 #include "api/query_params.h"
 #include "api/result_json.h"
+#include "codec/float_text.h"
 #include "promql/engine.h"
 #include "runtime/context.h"
 #include "runtime/metrics.h"
@@ -102,6 +103,31 @@ static void respond(struct query_call *call, const struct query_params *params,
     api_end_query(res, &json, call->ctx, &result->warnings, &result->infos);
 }
 
+/* The class of a number, as Thanos names it: its least upper bound, as text. */
+static struct str class_of(uint64_t number, const struct api_bounds *bounds,
+                           char out[FLOAT_TEXT_MAX])
+{
+    for (size_t i = 0; i < bounds->count; i++) {
+        bool is_last = i + 1 == bounds->count;
+        if ((double)number < bounds->items[i] || (!is_last && (double)number == bounds->items[i]))
+            return (struct str){out, float_text(out, bounds->items[i], FLOAT_PLAIN)};
+    }
+    return STR("+Inf");
+}
+
+static void observe_selects(const struct query_call *call, const struct engine_stats *stats)
+{
+    const struct query_api_config *config = &call->api->config;
+    char series[FLOAT_TEXT_MAX], samples[FLOAT_TEXT_MAX];
+    if (!call->api->select_seconds || stats->series == 0 || stats->samples_decoded == 0)
+        return;
+    const struct str labels[] = {class_of(stats->series, &config->series_bounds, series),
+                                 class_of(stats->samples_decoded, &config->sample_bounds, samples),
+                                 context_tenant(call->ctx)};
+    metric_observe(metric_with(call->api->select_seconds, labels, countof(labels)),
+                   (double)(stats->prepare_ns + stats->eval_ns + stats->sort_ns) / 1e9);
+}
+
 static struct error *run(struct query_call *call, const struct query_params *params,
                          struct http_response *res)
 {
@@ -113,12 +139,15 @@ static struct error *run(struct query_call *call, const struct query_params *par
                    (double)(timings.started_ns - timings.received_ns) / 1e9);
     metric_inc(call->api->started);
     metric_add(call->api->running, 1);
+    struct engine_query query = params->query;
+    query.queued_ns = timings.started_ns - timings.received_ns;
     struct error *err =
-        engine_exec(config->engine, config->store, call->ctx, &params->query, call->arena, &result);
+        engine_exec(config->engine, config->store, call->ctx, &query, call->arena, &result);
     metric_add(call->api->running, -1);
     timings.ended_ns = time_now_monotonic_ns();
     if (err)
         return query_call_error(call, err);
+    observe_selects(call, &result.stats);
     respond(call, params, &result, &timings, res);
     return NULL;
 }

@@ -112,6 +112,7 @@ static struct error *read_engine(const struct query_api_config *config,
         name = config->engine_name;
     if (name.len && !str_equal(name, STR("prometheus")) && !str_equal(name, STR("thanos")))
         return error_create(ERROR_INVALID, "'%.*s' bad engine", STR_ARG(str_slice(name, 0, 100)));
+    out->query.is_thanos = str_equal(name, STR("thanos"));
     return NULL;
 }
 

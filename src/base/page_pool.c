@@ -16,6 +16,7 @@ static struct mutex pool_lock = MUTEX_INIT;
 static struct free_page *free_pages[SIZE_CLASSES] GUARDED_BY(pool_lock);
 static size_t kept_bytes GUARDED_BY(pool_lock);
 static size_t taken_bytes GUARDED_BY(pool_lock);
+static size_t total_bytes GUARDED_BY(pool_lock);
 
 /* The class that holds size, or SIZE_CLASSES when it is larger than all; *got its page size. */
 static size_t size_class(size_t size, size_t *got)
@@ -38,6 +39,7 @@ void *page_pool_take(size_t size, size_t *got)
     struct free_page *page = NULL;
     mutex_lock(&pool_lock);
     taken_bytes += *got;
+    total_bytes += *got;
     if (class < SIZE_CLASSES && free_pages[class]) {
         page = free_pages[class];
         free_pages[class] = page->next;
@@ -125,6 +127,14 @@ size_t page_pool_taken_bytes(void)
 {
     mutex_lock(&pool_lock);
     size_t bytes = taken_bytes;
+    mutex_unlock(&pool_lock);
+    return bytes;
+}
+
+size_t page_pool_total_bytes(void)
+{
+    mutex_lock(&pool_lock);
+    size_t bytes = total_bytes;
     mutex_unlock(&pool_lock);
     return bytes;
 }

@@ -17,3 +17,4 @@ void page_pool_give(void *page, size_t got); /* exactly as taken */
 void page_pool_trim(void);
 size_t page_pool_kept_bytes(void);  /* free pages that the pool keeps, at most 64 MiB */
 size_t page_pool_taken_bytes(void); /* pages in use */
+size_t page_pool_total_bytes(void); /* all that were ever taken */

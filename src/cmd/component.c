@@ -77,6 +77,9 @@ static void component_register_metrics(struct component *component)
         "which thanos was built, and the goos and goarch for the build.",
         build_labels, countof(build_labels));
     metric_set(metric_with(info, build, countof(build)), 1);
+    (void)metrics_counter(
+        metrics, "grpc_req_panics_recovered_total",
+        "Total number of gRPC requests recovered from internal panic: none here.");
     metrics_register_process(metrics);
 }
 

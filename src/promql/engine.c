@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "promql/engine_metrics.h"
 #include "promql/execution.h"
 #include "promql/operator/operator.h"
 #include "promql/operator/source.h"
@@ -26,6 +27,7 @@ enum {
 struct engine {
     struct engine_config config;
     atomic_bool has_metadata_labels; /* of the series of the last query */
+    struct engine_metrics *metrics;
 };
 
 struct engine *engine_create(const struct engine_config *config)
@@ -38,11 +40,15 @@ struct engine *engine_create(const struct engine_config *config)
         engine->config.subquery_step_ms = SUBQUERY_STEP_DEFAULT_MS;
     if (engine->config.samples_max == 0)
         engine->config.samples_max = SAMPLES_MAX_DEFAULT;
+    engine->metrics =
+        engine_metrics_create(config->metrics, config->queries_max, config->selects_max);
     return engine;
 }
 
 void engine_free(struct engine *engine)
 {
+    if (engine)
+        engine_metrics_free(engine->metrics);
     free(engine);
 }
 
@@ -150,7 +156,7 @@ static struct error *read_slice(struct execution *execution, const struct slice 
     struct error *err = context_error(execution->ctx);
     for (size_t i = 0; i < slice->count && !err; i++) {
         struct arena *scratch = arena_create(execution->budget);
-        struct samples samples;
+        struct samples samples = {0};
         err = samples_read(&slice->series[i].chunks, &rules, scratch, &samples);
         if (!err)
             err = window_points(&spec, root->grid->start_ms, &samples, scratch);
@@ -158,6 +164,8 @@ static struct error *read_slice(struct execution *execution, const struct slice 
             atomic_fetch_add(&execution->samples_total, samples.count);
         if (!err && tally)
             sample_tally_all(tally, &samples);
+        atomic_fetch_add(&execution->decoded_total, samples.count);
+        atomic_fetch_add(&execution->series_total, 1);
         if (!err && samples.count > 0)
             err = result_add_samples(builder, slice->series[i].labels, &samples, scratch);
         arena_unref(scratch);
@@ -297,9 +305,22 @@ static struct error *run_stats(struct execution *execution, const struct engine_
         err = run_plan(execution, query, arena, out);
     out->stats.samples_total = atomic_load(&execution->samples_total);
     out->stats.samples_peak = atomic_load(&execution->samples_peak);
+    out->stats.samples_decoded = atomic_load(&execution->decoded_total);
+    out->stats.series = atomic_load(&execution->series_total);
     if (!err && execution->stats)
         err = sample_stats_finish(execution->stats, arena, &out->stats);
     sample_stats_free(execution->stats);
+    return err;
+}
+
+static struct error *run_query(struct execution *execution, const struct engine_query *query,
+                               struct arena *arena, struct engine_result *out)
+{
+    execution->annotations = annotations_create(query->text);
+    struct error *err = run_stats(execution, query, arena, out);
+    annotations_list(execution->annotations, ANNOTATION_WARNING, arena, &out->warnings);
+    annotations_list(execution->annotations, ANNOTATION_INFO, arena, &out->infos);
+    annotations_free(execution->annotations);
     return err;
 }
 
@@ -309,7 +330,7 @@ static struct error *try_exec(struct engine *engine, struct store *store, struct
                               const struct engine_query *query, struct engine_result *out,
                               bool *has_metadata_labels)
 {
-    struct plan plan;
+    struct plan plan = {0};
     struct execution execution = execution_of(engine, store, ctx, query);
     struct arena *arena = out->arena, *plan_arena = arena_create(execution.budget);
     int64_t began_ns = time_now_monotonic_ns();
@@ -317,20 +338,18 @@ static struct error *try_exec(struct engine *engine, struct store *store, struct
     struct error *err = make_plan(engine, query, *has_metadata_labels, plan_arena, &plan);
     int64_t prepared_ns = time_now_monotonic_ns();
     bool is_begun = !context_ended(ctx);
+    size_t selects = err ? 0 : plan.selector_count;
+    engine_metrics_select(engine->metrics, selects);
     if (!err && !is_begun)
         err = context_error(ctx);
-    if (!err) {
-        execution.plan = &plan;
-        execution.annotations = annotations_create(query->text);
-        err = run_stats(&execution, query, arena, out);
-        annotations_list(execution.annotations, ANNOTATION_WARNING, arena, &out->warnings);
-        annotations_list(execution.annotations, ANNOTATION_INFO, arena, &out->infos);
-        annotations_free(execution.annotations);
-    }
+    execution.plan = &plan;
+    if (!err)
+        err = run_query(&execution, query, arena, out);
     arena_unref(plan_arena);
     out->stats.prepare_ns = prepared_ns - began_ns;
     out->stats.sort_ns = execution.sort_ns;
     out->stats.eval_ns = time_now_monotonic_ns() - prepared_ns - execution.sort_ns;
+    engine_metrics_selected(engine->metrics, selects);
     *has_metadata_labels = atomic_load(&execution.saw_metadata_labels);
     return err ? say_why_ended(err, ctx, is_begun) : NULL;
 }
@@ -343,6 +362,7 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
 {
     bool expected = atomic_load(&engine->has_metadata_labels), met = expected;
     *out = (struct engine_result){.arena = arena};
+    engine_metrics_begin(engine->metrics, query);
     struct error *err = try_exec(engine, store, ctx, query, out, &met);
     if (met && !expected) {
         error_free(err);
@@ -350,5 +370,6 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
     }
     if (met != expected)
         atomic_store(&engine->has_metadata_labels, met);
+    engine_metrics_end(engine->metrics, query, &out->stats);
     return err;
 }

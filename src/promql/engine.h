@@ -16,14 +16,17 @@
 struct context;
 struct engine;
 struct histogram;
+struct metrics;
 struct parse_options;
 struct pool;
 
 struct engine_config {
-    struct pool *compute;     /* workers; NULL: everything runs on the caller's thread */
-    int64_t lookback_ms;      /* default, 0: 5 min */
-    int64_t subquery_step_ms; /* default of [1h:], 0: 1 min */
-    size_t samples_max;       /* result and held samples, 0: 50,000,000 */
+    struct pool *compute;            /* workers; NULL: everything runs on the caller's thread */
+    int64_t lookback_ms;             /* default, 0: 5 min */
+    int64_t subquery_step_ms;        /* default of [1h:], 0: 1 min */
+    size_t samples_max;              /* result and held samples, 0: 50,000,000 */
+    struct metrics *metrics;         /* NULL: none */
+    size_t queries_max, selects_max; /* only for metrics */
     struct parse_options parse;
     /* Feature flags of Prometheus. */
     bool delayed_name_removal; /* promql-delayed-name-removal */
@@ -49,7 +52,9 @@ struct engine_query {
     const struct store_match *store_matches; /* storeMatch[] selectors, passed to the store */
     size_t store_match_count;
     struct shard shard;
-    bool wants_stats; /* all of engine_stats, per step too: a little dearer */
+    bool is_thanos;    /* counted as a query of Thanos's engine */
+    int64_t queued_ns; /* that the query waited; for metrics */
+    bool wants_stats;  /* all of engine_stats, per step too: a little dearer */
 };
 
 enum value_type { VALUE_NONE, VALUE_SCALAR, VALUE_VECTOR, VALUE_MATRIX, VALUE_STRING };
@@ -69,9 +74,11 @@ struct engine_stats {
     uint64_t samples_total; /* looked at by all steps; less exact when stats are not asked for */
     uint64_t samples_peak;  /* points held at a time */
     int64_t prepare_ns, eval_ns, sort_ns;
+    uint64_t series;          /* that selectors were given */
+    uint64_t samples_decoded; /* of those series */
 
     /* Only when they are asked for; as Prometheus counts, see promql/sample_stats.h. */
-    uint64_t samples_read, series;
+    uint64_t samples_read;
     size_t steps;
     int64_t start_ms, step_ms;
     const uint64_t *samples_per_step, *read_per_step; /* [steps]; else NULL */

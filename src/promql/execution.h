@@ -40,9 +40,10 @@ struct execution {
     size_t samples_max; /* points held at a time: rows that wait and the result */
     atomic_size_t samples_held, samples_peak;
     atomic_uint_fast64_t samples_total; /* samples that selectors looked at */
-    struct sample_stats *stats;         /* NULL: not asked for */
-    int64_t sort_ns;                    /* by the thread of the query */
-    atomic_bool saw_metadata_labels;    /* __type__ or __unit__, on any series */
+    atomic_uint_fast64_t series_total, decoded_total;
+    struct sample_stats *stats;      /* NULL: not asked for */
+    int64_t sort_ns;                 /* by the thread of the query */
+    atomic_bool saw_metadata_labels; /* __type__ or __unit__, on any series */
 };
 
 /* Counts points that now stay in memory; ERROR_LIMIT over samples_max. Released when they go. */

@@ -15,7 +15,6 @@ struct sample_stats {
     const struct plan *plan;
     struct mutex lock;
     struct counts *selectors; /* [plan's selector_count] */
-    uint64_t series GUARDED_BY(lock);
 };
 
 static struct error *counts_init(struct counts *counts, size_t steps, struct arena *arena)
@@ -107,7 +106,6 @@ void sample_tally_windows(struct sample_tally *tally, const struct samples *samp
     const struct plan_selector *selector = tally->selector;
     struct span_sum all = {0}, fresh = {0};
     int64_t before_ms = selector->range_ms, behind_ms = 0;
-    tally->series++;
     if (selector->extended != RANGE_PLAIN)
         before_ms = int64_add_saturating(before_ms, selector->lookback_ms);
     if (selector->extended == RANGE_SMOOTHED)
@@ -130,7 +128,6 @@ void sample_tally_row(struct sample_tally *tally, const struct step_batch *batch
 {
     const uint64_t *present = step_batch_present(batch, row);
     struct histogram **histograms = step_batch_histograms(batch, row);
-    tally->series++;
     for (size_t step = batch->first[row]; step < batch->last[row]; step++) {
         if (!step_bit_get(present, step))
             continue;
@@ -147,7 +144,6 @@ void sample_tally_all(struct sample_tally *tally, const struct samples *samples)
     uint64_t sum = 0;
     for (size_t i = 0; i < samples->count; i++)
         sum += weight(tally, samples, i);
-    tally->series++;
     tally->queryable[0] += sum;
     tally->read[0] += sum;
 }
@@ -156,7 +152,6 @@ void sample_stats_add(struct sample_stats *stats, const struct sample_tally *tal
 {
     struct counts *counts = &stats->selectors[tally->selector->index];
     mutex_lock(&stats->lock);
-    stats->series += tally->series;
     for (size_t step = 0; step < tally->grid->count; step++) {
         counts->queryable[step] += tally->queryable[step];
         counts->read[step] += tally->read[step];
@@ -269,7 +264,6 @@ struct error *sample_stats_finish(struct sample_stats *stats, struct arena *aren
         return err;
     out->samples_total = sum_of(counts.queryable, grid->count);
     out->samples_read = sum_of(counts.read, grid->count);
-    out->series = stats->series;
     out->steps = grid->count;
     out->start_ms = grid->start_ms;
     out->step_ms = grid->step_ms;

@@ -29,7 +29,6 @@ struct sample_tally {
     const struct plan_selector *selector;
     const struct step_grid *grid;
     uint64_t *queryable, *read;
-    size_t series;
 };
 
 MUST_CHECK struct error *sample_tally_init(struct sample_tally *tally, const struct plan_node *node,

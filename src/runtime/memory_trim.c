@@ -18,6 +18,7 @@ struct memory_trim {
     int64_t changed_ms;
     bool trimmed; /* since the last change */
     struct metric *taken, *kept, *heap_used, *heap_free;
+    struct metric *allocated, *heap_allocated, *heap_in_use, *allocated_total, *trim_seconds;
 };
 
 static size_t distance(size_t a, size_t b)
@@ -40,6 +41,32 @@ static void collect_memory(void *arg)
     metric_set(trim->kept, (double)page_pool_kept_bytes());
     metric_set(trim->heap_used, (double)(info.uordblks + info.hblkhd));
     metric_set(trim->heap_free, (double)info.fordblks);
+
+    double heap = (double)(info.uordblks + info.hblkhd),
+           used = heap + (double)page_pool_taken_bytes();
+    metric_set(trim->allocated, used);
+    metric_set(trim->heap_allocated, used);
+    metric_set(trim->heap_in_use, used + (double)info.fordblks + (double)page_pool_kept_bytes());
+    metric_set(trim->allocated_total, heap + (double)page_pool_total_bytes());
+}
+
+/* Under the names that Thanos's dashboards know. */
+static void register_go_names(struct memory_trim *trim, struct metrics *metrics)
+{
+    static const double quantiles[] = {0, 0.25, 0.5, 0.75, 1};
+    trim->allocated = metrics_gauge(metrics, "go_memstats_alloc_bytes", "Memory in use, in bytes.");
+    trim->heap_allocated =
+        metrics_gauge(metrics, "go_memstats_heap_alloc_bytes", "Memory in use, in bytes.");
+    trim->heap_in_use = metrics_gauge(metrics, "go_memstats_heap_inuse_bytes",
+                                      "Memory in use and free memory that is kept, in bytes.");
+    trim->allocated_total =
+        metrics_counter(metrics, "go_memstats_alloc_bytes_total",
+                        "Memory that was ever taken for requests and results, in bytes.");
+    trim->trim_seconds = metric_with(
+        metrics_summary_family(metrics, "go_gc_duration_seconds",
+                               "Time it took to give memory back to the system after a burst.",
+                               quantiles, countof(quantiles), NULL, 0),
+        NULL, 0);
 }
 
 struct memory_trim *memory_trim_create(struct metrics *metrics)
@@ -54,6 +81,7 @@ struct memory_trim *memory_trim_create(struct metrics *metrics)
     trim->kept = metric_with(family, &STR("pages_free"), 1);
     trim->heap_used = metric_with(family, &STR("heap_used"), 1);
     trim->heap_free = metric_with(family, &STR("heap_free"), 1);
+    register_go_names(trim, metrics);
     metrics_on_collect(metrics, collect_memory, trim);
     return trim;
 }
@@ -88,8 +116,10 @@ void memory_trim_tick(struct memory_trim *trim)
     }
     if (trim->trimmed || now_ms - trim->changed_ms < QUIET_MS)
         return;
+    int64_t began_ns = time_now_monotonic_ns();
     page_pool_trim();
     malloc_trim(0);
+    metric_observe(trim->trim_seconds, (double)(time_now_monotonic_ns() - began_ns) / 1e9);
     memory_trim_note(trim);
     trim->trimmed = true;
 }

@@ -1,5 +1,6 @@
 /* runtime/memory_trim.h: gives memory back to the system when a burst is over, and shows where
- * memory is: titan_memory_bytes{part}. */
+ * memory is: titan_memory_bytes{part}, and the go_memstats_* and go_gc_duration_seconds that
+ * dashboards of Thanos draw. */
 #pragma once
 
 struct memory_trim;

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/vec.h"
 #include "runtime/metrics_internal.h"
+#include "runtime/time.h"
 
 struct collector {
     void (*collect)(void *arg);
@@ -36,6 +37,7 @@ static void metric_free(struct metric *metric)
         free((char *)metric->values[i].data);
     free(metric->values);
     free(metric->buckets);
+    free(metric->recent);
     free(metric);
 }
 
@@ -177,6 +179,16 @@ struct metric_family *metrics_histogram_family(struct metrics *metrics, const ch
     return metrics_family(metrics, &spec);
 }
 
+struct metric_family *metrics_summary_family(struct metrics *metrics, const char *name,
+                                             const char *help, const double *quantiles,
+                                             size_t quantile_count, const char *const *label_names,
+                                             size_t label_count)
+{
+    const struct family_spec spec = {METRIC_SUMMARY, name,        help,       quantiles,
+                                     quantile_count, label_names, label_count};
+    return metrics_family(metrics, &spec);
+}
+
 struct metric *metrics_counter(struct metrics *metrics, const char *name, const char *help)
 {
     return metric_with(metrics_counter_family(metrics, name, help, NULL, 0), NULL, 0);
@@ -233,6 +245,8 @@ static struct metric *family_add_locked(struct metric_family *family, uint64_t h
         child->values[i] = (struct str){str_dup(values[i]), values[i].len};
     if (family->type == METRIC_HISTOGRAM)
         child->buckets = xcalloc(family->bound_count + 1, sizeof(*child->buckets));
+    if (family->type == METRIC_SUMMARY)
+        child->recent = xcalloc(1, sizeof(*child->recent));
     (void)vec_push(&family->children, child);
     error_free(hash_index_add(&family->index, hash, child)); /* no budget: cannot fail */
     return child;
@@ -327,10 +341,26 @@ double metric_value(struct metric *metric)
            (double)atomic_load_explicit(&metric->whole, memory_order_relaxed);
 }
 
+static void summary_observe(struct metric *metric, double value)
+{
+    struct metric_recent *recent = metric->recent;
+    mutex_lock(&metric->family->lock);
+    recent->values[recent->next] = value;
+    recent->times_ms[recent->next] = time_now_monotonic_ms();
+    recent->next = (recent->next + 1) % METRIC_RECENT_MAX;
+    recent->count++;
+    mutex_unlock(&metric->family->lock);
+    atomic_add_double(&metric->real, value);
+}
+
 void metric_observe(struct metric *metric, double value)
 {
     if (!metric)
         return;
+    if (metric->recent) {
+        summary_observe(metric, value);
+        return;
+    }
     const struct metric_family *family = metric->family;
     size_t low = 0, high = family->bound_count; /* the first bound >= value; NaN goes to +Inf */
     while (low < high) {

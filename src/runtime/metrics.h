@@ -1,4 +1,5 @@
-/* runtime/metrics.h: counters, gauges and histograms, exposed as Prometheus text and OpenMetrics.
+/* runtime/metrics.h: counters, gauges, histograms and summaries, exposed as Prometheus text and
+ * OpenMetrics.
  *
  * A family is registered once and lives as long as the registry; a labelled child is looked up once
  * (metric_with) and then costs one atomic add. A NULL metric is allowed everywhere and does
@@ -12,7 +13,7 @@
 #include "base/str.h"
 
 struct metrics; /* the registry */
-struct metric;  /* one child: counter, gauge or histogram */
+struct metric;  /* one child: counter, gauge, histogram or summary */
 struct metric_family;
 
 struct metrics *metrics_create(void);
@@ -30,6 +31,12 @@ struct metric_family *metrics_histogram_family(struct metrics *metrics, const ch
                                                const char *help, const double *bounds,
                                                size_t bound_count, const char *const *label_names,
                                                size_t label_count);
+/* Quantiles (ascending) of what was observed within ten minutes, of the last 1,000 at most; NaN
+ * when there was nothing. For what happens some times a second: observing takes a lock. */
+struct metric_family *metrics_summary_family(struct metrics *metrics, const char *name,
+                                             const char *help, const double *quantiles,
+                                             size_t quantile_count, const char *const *label_names,
+                                             size_t label_count);
 /* The child with these label values, made when new. A family has 10,000 children at most; beyond
  * them one shared child with every label "other" is given. */
 struct metric *metric_with(struct metric_family *family, const struct str *values, size_t count);
@@ -53,7 +60,8 @@ double metric_value(struct metric *metric); /* of a counter or gauge */
 void metrics_on_collect(struct metrics *metrics, void (*collect)(void *arg), void *arg);
 /* Zeroed memory that goes with the registry, for what collect() needs. */
 void *metrics_alloc(struct metrics *metrics, size_t size);
-/* process_* (cpu seconds, resident memory, fds, start time, ...), read from /proc at collection. */
+/* process_* (cpu seconds, resident memory, fds, start time, ...) and go_goroutines and its kin,
+ * read from /proc at collection. */
 void metrics_register_process(struct metrics *metrics);
 
 /* Writes all of it; open_metrics chooses the format ("# EOF", _total, ...). */

@@ -1,4 +1,5 @@
-/* The process_* family of metrics: what the kernel knows about this process. */
+/* What the kernel knows about this process: the process_* family of metrics, and those of go_* that
+ * dashboards of Thanos draw, as far as they have a meaning here. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 struct process_metrics {
     struct metric *cpu_seconds, *open_fds, *max_fds, *virtual_bytes, *virtual_max_bytes;
     struct metric *resident_bytes, *start_time, *received_bytes, *sent_bytes;
+    struct metric *goroutines, *threads, *stack_bytes;
     double boot_time;
 };
 
@@ -60,8 +62,8 @@ static double limit_of(int resource)
     return limit.rlim_cur == RLIM_INFINITY ? 18446744073709551615.0 : (double)limit.rlim_cur;
 }
 
-/* Fields 14, 15, 22, 23, 24 of /proc/self/stat, counted from after the command's name, which may
- * hold anything. */
+/* Fields 14, 15, 20, 22, 23, 24 of /proc/self/stat, counted from after the command's name, which
+ * may hold anything. */
 static void collect_stat(struct process_metrics *self)
 {
     char text[4096];
@@ -69,13 +71,15 @@ static void collect_stat(struct process_metrics *self)
         proc_read("/proc/self/stat", text, sizeof(text)) ? strrchr(text, ')') : NULL;
     if (!field)
         return;
-    double ticks = (double)sysconf(_SC_CLK_TCK), cpu = 0;
+    double ticks = (double)sysconf(_SC_CLK_TCK), cpu = 0, threads = 0;
     field++;
     for (int number = 3; number <= 24 && *field; number++) {
         char *end;
         double value = strtod(field + 1, &end);
         if (number == 14 || number == 15)
             cpu += value / ticks;
+        else if (number == 20)
+            threads = value;
         else if (number == 22)
             metric_set(self->start_time, self->boot_time + value / ticks);
         else if (number == 23)
@@ -87,6 +91,16 @@ static void collect_stat(struct process_metrics *self)
             break;
     }
     metric_set(self->cpu_seconds, cpu);
+    metric_set(self->threads, threads);
+    metric_set(self->goroutines, threads);
+}
+
+static void collect_stack(struct process_metrics *self)
+{
+    char text[8 * 1024];
+    const char *line =
+        proc_read("/proc/self/status", text, sizeof(text)) ? strstr(text, "\nVmStk:") : NULL;
+    metric_set(self->stack_bytes, line ? strtod(line + strlen("\nVmStk:"), NULL) * 1024 : 0);
 }
 
 /* Two lines that begin with IpExt:, one of names and one of values. */
@@ -117,6 +131,7 @@ static void collect_process(void *arg)
 {
     struct process_metrics *self = arg;
     collect_stat(self);
+    collect_stack(self);
     collect_network(self);
     metric_set(self->open_fds, proc_open_fds());
     metric_set(self->max_fds, limit_of(RLIMIT_NOFILE));
@@ -144,5 +159,9 @@ void metrics_register_process(struct metrics *metrics)
                                            "Bytes received over the network of the process.");
     self->sent_bytes = metrics_counter(metrics, "process_network_transmit_bytes_total",
                                        "Bytes sent over the network of the process.");
+    self->goroutines = metrics_gauge(metrics, "go_goroutines", "Threads of the process.");
+    self->threads = metrics_gauge(metrics, "go_threads", "Threads of the process.");
+    self->stack_bytes = metrics_gauge(metrics, "go_memstats_stack_inuse_bytes",
+                                      "Stack of the process's first thread, in bytes.");
     metrics_on_collect(metrics, collect_process, self);
 }

@@ -14,6 +14,7 @@
 
 #include "codec/float_text.h"
 #include "runtime/metrics_internal.h"
+#include "runtime/time.h"
 
 static void append_escaped(struct buf *out, struct str text, bool quotes)
 {
@@ -41,7 +42,7 @@ static void append_float(struct buf *out, double value, bool open_metrics)
 
 static void append_head(struct buf *out, const struct metric_family *family, bool open_metrics)
 {
-    static const char *const types[] = {"counter", "gauge", "histogram"};
+    static const char *const types[] = {"counter", "gauge", "histogram", "summary"};
     struct str name = str_from(family->name);
     const char *type = types[family->type];
     if (open_metrics && family->type == METRIC_COUNTER) {
@@ -61,7 +62,7 @@ static void append_head(struct buf *out, const struct metric_family *family, boo
     buf_append_byte(out, '\n');
 }
 
-/* name, suffix, labels and, when bound is not NULL, le. */
+/* name, suffix, labels and, when bound is not NULL, le or quantile. */
 static void append_name(struct buf *out, const struct metric *metric, const char *suffix,
                         const double *bound, bool open_metrics)
 {
@@ -80,7 +81,7 @@ static void append_name(struct buf *out, const struct metric *metric, const char
     }
     if (bound) {
         buf_append_byte(out, (uint8_t)before);
-        buf_append_cstr(out, "le=\"");
+        buf_append_cstr(out, family->type == METRIC_SUMMARY ? "quantile=\"" : "le=\"");
         append_float(out, *bound, open_metrics);
         buf_append_byte(out, '"');
         before = ',';
@@ -114,6 +115,44 @@ static void append_histogram(struct buf *out, struct metric *metric, bool open_m
     append_count(out, count, open_metrics);
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* The observations that are not too old, sorted. */
+static size_t recent_values(const struct metric_recent *recent, double *out)
+{
+    size_t kept = recent->count < METRIC_RECENT_MAX ? (size_t)recent->count : METRIC_RECENT_MAX;
+    size_t count = 0;
+    int64_t oldest_ms = time_now_monotonic_ms() - METRIC_RECENT_MS;
+    for (size_t i = 0; i < kept; i++) {
+        if (recent->times_ms[i] >= oldest_ms && !isnan(recent->values[i]))
+            out[count++] = recent->values[i];
+    }
+    qsort(out, count, sizeof(*out), compare_doubles);
+    return count;
+}
+
+static void append_summary(struct buf *out, const struct metric *metric, bool open_metrics)
+{
+    const struct metric_family *family = metric->family;
+    double values[METRIC_RECENT_MAX];
+    size_t count = recent_values(metric->recent, values);
+    for (size_t i = 0; i < family->bound_count; i++) {
+        size_t at = count ? (size_t)ceil(family->bounds[i] * (double)count) : 0;
+        append_name(out, metric, "", &family->bounds[i], open_metrics);
+        append_float(out, count ? values[at ? at - 1 : 0] : NAN, open_metrics);
+        buf_append_byte(out, '\n');
+    }
+    append_name(out, metric, "_sum", NULL, open_metrics);
+    append_float(out, metric->real, open_metrics);
+    buf_append_byte(out, '\n');
+    append_name(out, metric, "_count", NULL, open_metrics);
+    append_count(out, metric->recent->count, open_metrics);
+}
+
 static int metric_compare(const void *a, const void *b)
 {
     const struct metric *left = *(struct metric *const *)a, *right = *(struct metric *const *)b;
@@ -139,6 +178,10 @@ void metric_family_write(struct metric_family *family, struct buf *out, bool ope
         struct metric *metric = family->children.items[i];
         if (family->type == METRIC_HISTOGRAM) {
             append_histogram(out, metric, open_metrics);
+            continue;
+        }
+        if (family->type == METRIC_SUMMARY) {
+            append_summary(out, metric, open_metrics);
             continue;
         }
         append_name(out, metric, "", NULL, open_metrics);

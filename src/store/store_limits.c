@@ -126,22 +126,27 @@ static const struct store_ops limits_ops = {
     .free = limits_free,
 };
 
+static struct metric_family *dropped_family(struct metrics *metrics)
+{
+    static const char *const labels[] = {"reason"};
+    return metrics_counter_family(metrics, "thanos_store_selects_dropped_total",
+                                  "Number of select queries that were dropped because of a limit.",
+                                  labels, 1);
+}
+
 struct store *store_limits_create(struct store *inner, const struct store_limits *limits,
                                   struct metrics *metrics)
 {
+    struct metric_family *dropped = dropped_family(metrics);
+    struct metric *series = metric_with(dropped, &STR("series"), 1);
+    struct metric *chunks = metric_with(dropped, &STR("chunks"), 1);
     if (limits->series == 0 && limits->samples == 0)
         return inner;
     struct limits_store *store = xcalloc(1, sizeof(*store));
     store->base.ops = &limits_ops;
     store->inner = inner;
     store->limits = *limits;
-    if (metrics) {
-        static const char *const labels[] = {"reason"};
-        struct metric_family *family = metrics_counter_family(
-            metrics, "thanos_store_selects_dropped_total",
-            "Number of select queries that were dropped because of a limit.", labels, 1);
-        store->dropped_series = metric_with(family, &STR("series"), 1);
-        store->dropped_chunks = metric_with(family, &STR("chunks"), 1);
-    }
+    store->dropped_series = series;
+    store->dropped_chunks = chunks;
     return &store->base;
 }

@@ -63,28 +63,34 @@ struct selector {
 
 /* ---- one slice ---- */
 
+/* What a slice adds to the statistics. */
+struct slice_counts {
+    uint64_t looked_at, decoded;
+    struct sample_tally *tally; /* NULL: not asked for */
+};
+
 /* Reads one series into a row. Histograms of results live in the scratch arena, which then is kept
  * and replaced. */
 static struct error *read_row(const struct selector *selector, const struct series *series,
                               struct arena **scratch, struct arena *arena, struct step_batch *batch,
-                              size_t row, struct str *last_name, uint64_t *total,
-                              struct sample_tally *tally)
+                              size_t row, struct str *last_name, struct slice_counts *counts)
 {
     bool is_instant = selector->call.source->selector.range_ms == 0;
     struct samples samples = {0};
     batch->labels[row] = series->labels;
     struct error *err = samples_read(&series->chunks, &selector->rules, *scratch, &samples);
-    if (!err && tally && !is_instant)
-        sample_tally_windows(tally, &samples);
+    counts->decoded += samples.count;
+    if (!err && counts->tally && !is_instant)
+        sample_tally_windows(counts->tally, &samples);
     if (!err)
         err = window_call_row(&selector->call, &samples, *scratch, arena, batch, row, last_name,
-                              total);
+                              &counts->looked_at);
     if (!err)
         err = arena_status(*scratch);
     if (err)
         return err;
-    if (tally && is_instant)
-        sample_tally_row(tally, batch, row);
+    if (counts->tally && is_instant)
+        sample_tally_row(counts->tally, batch, row);
     if (samples.histograms && batch->first[row] != batch->last[row]) {
         arena_keep(arena, *scratch);
         arena_unref(*scratch);
@@ -103,21 +109,24 @@ static struct error *slice_rows(const struct selector *selector, const struct sl
     struct arena *scratch = arena_create(selector->execution->budget);
     struct str last_name = STR("");
     struct error *err = NULL;
-    uint64_t total = 0;
+    struct slice_counts counts = {.tally = tally};
     size_t rows = 0;
     for (size_t i = 0; i < slice->count && !err; i++) {
         if (i % SERIES_BETWEEN_CHECKS == 0)
             err = context_error(ctx);
         if (!err)
             err = read_row(selector, &slice->series[i], &scratch, arena, batch, rows, &last_name,
-                           &total, tally);
+                           &counts);
         if (err || batch->first[rows] == batch->last[rows])
             continue;
         batch->labels[rows] = labels_copy(arena, batch->labels[rows]);
         rows++;
     }
     arena_unref(scratch);
-    atomic_fetch_add_explicit(&selector->execution->samples_total, total, memory_order_relaxed);
+    struct execution *execution = selector->execution;
+    atomic_fetch_add_explicit(&execution->samples_total, counts.looked_at, memory_order_relaxed);
+    atomic_fetch_add_explicit(&execution->decoded_total, counts.decoded, memory_order_relaxed);
+    atomic_fetch_add_explicit(&execution->series_total, slice->count, memory_order_relaxed);
     batch->row_count = rows;
     return err;
 }

@@ -67,6 +67,37 @@ TEST(metrics_histograms_are_cumulative)
     metrics_free(metrics);
 }
 
+TEST(metrics_summaries_give_quantiles_of_the_last_observations)
+{
+    static const double quantiles[] = {0, 0.5, 0.9, 1};
+    static const char *const labels[] = {"slice"};
+    struct metrics *metrics = metrics_create();
+    struct metric_family *family = metrics_summary_family(metrics, "d_seconds", "Times.", quantiles,
+                                                          countof(quantiles), labels, 1);
+    struct metric *used = metric_with(family, &STR("a"), 1);
+    metric_with(family, &STR("b"), 1);
+    for (int i = 1500; i >= 1; i--)
+        metric_observe(used, i);
+    struct buf out = {0};
+    metrics_write(metrics, &out, false);
+    CHECK_STR(buf_str(&out), "# HELP d_seconds Times.\n"
+                             "# TYPE d_seconds summary\n"
+                             "d_seconds{slice=\"a\",quantile=\"0\"} 1\n"
+                             "d_seconds{slice=\"a\",quantile=\"0.5\"} 500\n"
+                             "d_seconds{slice=\"a\",quantile=\"0.9\"} 900\n"
+                             "d_seconds{slice=\"a\",quantile=\"1\"} 1000\n"
+                             "d_seconds_sum{slice=\"a\"} 1.12575e+06\n"
+                             "d_seconds_count{slice=\"a\"} 1500\n"
+                             "d_seconds{slice=\"b\",quantile=\"0\"} NaN\n"
+                             "d_seconds{slice=\"b\",quantile=\"0.5\"} NaN\n"
+                             "d_seconds{slice=\"b\",quantile=\"0.9\"} NaN\n"
+                             "d_seconds{slice=\"b\",quantile=\"1\"} NaN\n"
+                             "d_seconds_sum{slice=\"b\"} 0\n"
+                             "d_seconds_count{slice=\"b\"} 0\n");
+    buf_deinit(&out);
+    metrics_free(metrics);
+}
+
 TEST(metrics_values_are_written_like_gos)
 {
     static const struct {
@@ -225,6 +256,7 @@ TEST(metrics_count_exactly_on_many_threads)
 
 TEST_MAIN(TEST_ENTRY(metrics_are_written_sorted_and_escaped),
           TEST_ENTRY(metrics_histograms_are_cumulative),
+          TEST_ENTRY(metrics_summaries_give_quantiles_of_the_last_observations),
           TEST_ENTRY(metrics_values_are_written_like_gos),
           TEST_ENTRY(metrics_counter_without_total_is_unknown_to_open_metrics),
           TEST_ENTRY(metrics_same_name_is_the_same_family),
