@@ -11,6 +11,7 @@
 #include "base/mutex.h"
 #include "cmd/version.h"
 #include "net/tls.h"
+#include "net/web_gate.h"
 #include "rpc/descriptors.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
@@ -35,6 +36,7 @@ struct component {
     struct http_server *http;
     struct grpc_server *grpc;
     struct tls_server *grpc_tls; /* NULL: in the clear */
+    struct web_gate *gate;       /* NULL: HTTP is in the clear and for everybody */
     struct metric *healthy_gauge, *ready_gauge;
     pthread_t threads[THREADS_MAX];
     size_t thread_count;
@@ -111,6 +113,7 @@ void component_free(struct component *component)
     http_server_free(component->http);
     grpc_server_free(component->grpc);
     tls_server_unref(component->grpc_tls);
+    web_gate_free(component->gate);
     pools_free(component->pools);
     event_loops_free(component->loops);
     context_unref(component->ctx);
@@ -239,7 +242,12 @@ static struct error *component_prepare_grpc_tls(struct component *component)
 
 struct error *component_prepare(struct component *component)
 {
-    return component_prepare_grpc_tls(component);
+    struct error *err = component_prepare_grpc_tls(component);
+    if (!err && component->config.http_config.len)
+        err = error_wrap(
+            web_gate_create(component->config.http_config, component->log, &component->gate),
+            "server could not be started");
+    return err;
 }
 
 struct error *component_serve_http(struct component *component, const struct http_route *routes,
@@ -276,6 +284,7 @@ struct error *component_serve_http(struct component *component, const struct htt
         .budget = component->budget,
         .tenant_header = config->tenant_header,
         .default_tenant = config->default_tenant,
+        .gate = component->gate,
         .log = component->log,
         .metrics = component->metrics,
     };

@@ -26,6 +26,7 @@ struct component_config {      /* flags that all components have */
     int log_level, log_format; /* enum log_level, enum log_format */
     struct str debug_name;
     struct str http_address, grpc_address;
+    struct str http_config;            /* path; empty: none */
     struct tls_server_config grpc_tls; /* without any file: in the clear */
     int64_t http_grace_ms, grpc_grace_ms, max_connection_age_ms;
     size_t memory_max;                        /* of the process, 0: none */
@@ -46,8 +47,8 @@ struct budget *component_budget(struct component *component);
 /* Ends when the component is to stop; parent of whatever runs for its whole life. */
 struct context *component_context(struct component *component);
 
-/* Reads what the servers need of files: certificates and keys. Before they are started, so that a
- * mistake ends the component at once. */
+/* Reads what the servers need of files: certificates, keys, --http.config. Before they are started,
+ * so that a mistake ends the component at once. */
 MUST_CHECK struct error *component_prepare(struct component *component);
 
 /* Starts the HTTP server: the routes, and /-/healthy, /-/ready, /metrics. Healthy from here on. */

@@ -7,6 +7,7 @@
 #include "codec/gzip.h"
 #include "codec/url.h"
 #include "net/http_metrics.h"
+#include "net/web_gate.h"
 #include "runtime/context.h"
 #include "runtime/time.h"
 
@@ -77,6 +78,7 @@ struct http_exchange *http_exchange_create(const struct http_exchange_config *co
                       config->memory_max ? config->memory_max : REQUEST_MEMORY_DEFAULT);
     exchange->route = route;
     exchange->metrics = config->metrics;
+    exchange->rules = config->rules ? web_rules_ref(config->rules) : NULL;
     exchange->keep_alive = head->keep_alive;
     exchange->is_http10 = head->is_http10;
     exchange->is_head = str_equal(head->method, STR("HEAD"));
@@ -110,6 +112,7 @@ void http_exchange_free(struct http_exchange *exchange)
     context_unref(exchange->req.ctx);
     arena_unref(exchange->req.arena);
     budget_free(exchange->budget);
+    web_rules_unref(exchange->rules);
     free(exchange);
 }
 
@@ -253,10 +256,29 @@ void http_write_head(struct buf *out, int status, struct str content_type, size_
     buf_append_cstr(out, keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
 }
 
+static bool has_header(const struct http_response *res, struct str name)
+{
+    for (size_t i = 0; i < res->header_count; i++)
+        if (str_equal_nocase(res->headers[i].name, name))
+            return true;
+    return false;
+}
+
+/* The handler's own ones count. */
+static void exchange_add_rules(struct http_exchange *exchange)
+{
+    const struct web_config *config = &exchange->rules->config;
+    for (size_t i = 0; i < config->header_count; i++)
+        if (!has_header(&exchange->res, config->headers[i].name))
+            http_response_header(&exchange->res, config->headers[i].name, config->headers[i].value);
+}
+
 static void exchange_finish(struct http_exchange *exchange)
 {
     struct http_response *res = &exchange->res;
     exchange_compress(exchange);
+    if (exchange->rules)
+        exchange_add_rules(exchange);
     struct str type = res->body.len ? res->content_type : STR("");
     if (exchange->is_http10 && exchange->keep_alive)
         http_response_header(res, STR("Connection"), STR("keep-alive"));

@@ -9,6 +9,7 @@
 #include "net/http_server.h"
 
 struct http_metrics;
+struct web_rules;
 
 struct http_exchange {
     struct http_request req;
@@ -20,7 +21,7 @@ struct http_exchange {
     struct buf head_out; /* status line and headers of the response, ready to be sent */
     bool keep_alive, is_http10, is_head;
     int64_t start_ns;
-    void *connection; /* the connection's */
+    struct web_rules *rules; /* a reference; NULL: none. Its headers go with the answer */
 };
 
 /* What all requests to one server share. */
@@ -29,6 +30,7 @@ struct http_exchange_config {
     size_t memory_max;
     const struct http_metrics *metrics;
     struct str peer;
+    struct web_rules *rules;
 };
 
 /* Copies what it needs of head. path is cleaned and decoded, value what the route's "*" stands for.

@@ -1,7 +1,9 @@
-/* A connection lives on one event loop and is in one of four states:
+/* A connection lives on one event loop and is in one of five states:
  *
- *     HEAD --whole head--> BODY --whole body--> HANDLE --response--> SEND --all sent--> HEAD or
- * closed
+ *     HEAD --whole head--> BODY --whole body--> HANDLE --response--> SEND --all sent--> HEAD, or
+ *     |  ^                                                                              closed
+ *     v  |
+ *     ASK while a password is compared; the head stays where it is, and is looked at again
  *
  * While a handler runs nothing is read, so a peer that pipelines waits in the kernel; that it has
  * gone is told all the same, and ends the request's context. Requests and connections are counted
@@ -22,6 +24,7 @@
 #include "net/http_metrics.h"
 #include "net/http_route.h"
 #include "net/listener.h"
+#include "net/web_gate.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
 #include "runtime/log.h"
@@ -34,6 +37,7 @@ enum {
     HEADER_TIMEOUT_MS_DEFAULT = 10 * 1000,
     IDLE_TIMEOUT_MS_DEFAULT = 2 * 60 * 1000,
     WRITE_TIMEOUT_MS_DEFAULT = 60 * 1000,
+    HANDSHAKE_TIMEOUT_MS = 10 * 1000,
     STOP_PATIENCE_MS = 10 * 1000, /* for handlers whose context has ended */
 };
 
@@ -49,14 +53,15 @@ struct http_server {
     atomic_bool stopping;
 };
 
-enum connection_state { STATE_HEAD, STATE_BODY, STATE_HANDLE, STATE_SEND };
+enum connection_state { STATE_HEAD, STATE_ASK, STATE_BODY, STATE_HANDLE, STATE_SEND };
 
 struct http_connection {
     struct http_server *server;
     struct http_connection *next, *prev; /* under server->lock */
     struct event_loop *loop;
     atomic_uint references;
-    int fd; /* for conn_start() */
+    int fd;                           /* for conn_start() */
+    _Atomic enum web_verdict verdict; /* of whom a password was compared for; else WEB_WAIT */
     /* On the loop only: */
     struct connection *connection; /* NULL: closed */
     struct event_timer *timer;
@@ -148,12 +153,20 @@ static void conn_start_timer(struct http_connection *conn, bool is_idle)
 static void conn_reply(struct http_connection *conn, int status, struct str text,
                        const struct http_header *extra)
 {
-    struct http_header headers[2] = {{STR("X-Content-Type-Options"), STR("nosniff")}};
+    struct http_header headers[2 + WEB_HEADERS_MAX] = {
+        {STR("X-Content-Type-Options"), STR("nosniff")}};
+    size_t count = 1;
     struct buf out = {0};
+    struct web_gate *gate = conn->server->config.gate;
+    struct web_rules *rules = gate ? web_gate_rules(gate) : NULL;
     if (extra)
-        headers[1] = *extra;
+        headers[count++] = *extra;
+    for (size_t i = 0; rules && i < rules->config.header_count; i++)
+        if (!str_equal(rules->config.headers[i].name, headers[0].name))
+            headers[count++] = rules->config.headers[i];
     http_write_head(&out, status, STR("text/plain; charset=utf-8"), text.len, false, headers,
-                    extra ? 2 : 1);
+                    count);
+    web_rules_unref(rules);
     buf_append_str(&out, text);
     connection_write(conn->connection, out.data, out.len);
     buf_deinit(&out);
@@ -289,7 +302,7 @@ static void conn_reply_no_route(struct http_connection *conn, enum route_result 
 
 /* Finds the route and opens the exchange; false when the request has been answered. */
 static bool conn_open_exchange(struct http_connection *conn, const struct http1_head *head,
-                               struct arena *scratch)
+                               struct web_rules *rules, struct arena *scratch)
 {
     struct http_server *server = conn->server;
     const struct http_route *route;
@@ -317,9 +330,66 @@ static bool conn_open_exchange(struct http_connection *conn, const struct http1_
         return false;
     }
     struct http_exchange_config config = {server->config.budget, server->config.request_memory_max,
-                                          server->metrics, connection_peer(conn->connection)};
+                                          server->metrics, connection_peer(conn->connection),
+                                          rules};
     conn->exchange = http_exchange_create(&config, head, route, path, value);
     return true;
+}
+
+static void conn_asked(void *arg)
+{
+    struct http_connection *conn = arg;
+    if (conn->connection) {
+        conn->state = STATE_HEAD;
+        conn_start_timer(conn, false);
+        connection_read(conn->connection, true);
+        conn_advance(conn);
+    }
+    http_connection_unref(conn);
+}
+
+/* From the gate's thread. */
+static void conn_verdict(void *arg, enum web_verdict verdict)
+{
+    struct http_connection *conn = arg;
+    atomic_store(&conn->verdict, verdict);
+    event_loop_post(conn->loop, conn_asked, conn);
+}
+
+/* True when the request may go on. Else it has been answered, or its password is being compared. */
+static bool conn_may_pass(struct http_connection *conn, const struct http1_head *head,
+                          struct web_rules *rules)
+{
+    static const struct http_header ask = {STR_INIT("WWW-Authenticate"), STR_INIT("Basic")};
+    enum web_verdict verdict = atomic_exchange(&conn->verdict, WEB_WAIT);
+    if (verdict == WEB_WAIT) {
+        atomic_fetch_add_explicit(&conn->references, 1, memory_order_relaxed);
+        verdict = web_gate_ask(conn->server->config.gate, rules, head, conn_verdict, conn);
+        if (verdict == WEB_WAIT) {
+            conn->state = STATE_ASK;
+            event_timer_stop(conn->timer);
+            connection_read(conn->connection, false);
+            return false;
+        }
+        http_connection_unref(conn);
+    }
+    if (verdict == WEB_DENY)
+        conn_reply(conn, 401, STR("Unauthorized\n"), &ask);
+    else if (verdict != WEB_ADMIT)
+        conn_reply(conn, 429, STR("Too Many Requests\n"), NULL);
+    return verdict == WEB_ADMIT;
+}
+
+static bool conn_open(struct http_connection *conn, const struct http1_head *head)
+{
+    struct web_gate *gate = conn->server->config.gate;
+    struct web_rules *rules = gate ? web_gate_rules(gate) : NULL;
+    struct arena *scratch = arena_create(NULL);
+    bool opened = (!gate || conn_may_pass(conn, head, rules)) &&
+                  conn_open_exchange(conn, head, rules, scratch);
+    arena_unref(scratch);
+    web_rules_unref(rules);
+    return opened;
 }
 
 static bool conn_take_head(struct http_connection *conn)
@@ -334,10 +404,7 @@ static bool conn_take_head(struct http_connection *conn)
         conn_reply_status(conn, status);
     if (result != HTTP1_DONE)
         return false;
-    struct arena *scratch = arena_create(NULL);
-    bool opened = conn_open_exchange(conn, &head, scratch);
-    arena_unref(scratch);
-    if (!opened)
+    if (!conn_open(conn, &head))
         return false;
     buf_consume(&conn->in, used);
     conn_begin_body(conn, &head);
@@ -401,7 +468,7 @@ static void conn_drained(void *self UNUSED)
 static void conn_peer_closed(void *self)
 {
     struct http_connection *conn = self;
-    if (conn->state == STATE_HANDLE || conn->state == STATE_SEND) {
+    if (conn->state == STATE_HANDLE || conn->state == STATE_SEND || conn->state == STATE_ASK) {
         conn->peer_closed = true; /* not in the exchange, which belongs to its handler */
         if (conn->state == STATE_HANDLE)
             context_cancel(conn->exchange->req.ctx);
@@ -451,11 +518,21 @@ static bool server_admit(struct http_server *server, struct http_connection *con
     return room;
 }
 
+static void conn_start_tls(struct http_connection *conn)
+{
+    struct web_rules *rules = web_gate_rules(conn->server->config.gate);
+    if (rules->tls)
+        connection_accept_tls(conn->connection, rules->tls, HANDSHAKE_TIMEOUT_MS);
+    web_rules_unref(rules);
+}
+
 static void conn_start(void *arg)
 {
     struct http_connection *conn = arg;
     const struct http_server_config *config = &conn->server->config;
     conn->connection = connection_create(conn->loop, conn->fd, &conn_handler, conn);
+    if (config->gate)
+        conn_start_tls(conn);
     conn->timer = event_timer_create(conn->loop, conn_timeout, conn);
     connection_set_write_timeout(conn->connection,
                                  timeout_or(config->write_timeout_ms, WRITE_TIMEOUT_MS_DEFAULT));
@@ -469,6 +546,7 @@ static void server_accepted(void *self, struct event_loop *loop, int fd)
     struct http_server *server = self;
     struct http_connection *conn = xcalloc(1, sizeof(*conn));
     atomic_init(&conn->references, 1);
+    atomic_init(&conn->verdict, WEB_WAIT);
     conn->server = server;
     conn->loop = loop;
     conn->fd = fd;

@@ -1,4 +1,4 @@
-/* net/http_server.h: HTTP/1.1 on the event loops (TLS later without change above); handlers run on
+/* net/http_server.h: HTTP/1.1 on the event loops, in the clear or over TLS; handlers run on
  * pools. A handler decodes, calls one lower function, encodes. It sees no library type and returns
  * its error, which the server turns into a status by `error_respond`. */
 #pragma once
@@ -18,6 +18,7 @@ struct http_server;
 struct log;
 struct metrics;
 struct pool;
+struct web_gate;
 
 struct http_header {
     struct str name, value; /* names compared without case */
@@ -89,7 +90,8 @@ struct http_server_config {
     int64_t header_timeout_ms, idle_timeout_ms,
         write_timeout_ms; /* 0: 10 s, 2 min, 1 min without progress */
     struct str tenant_header,
-        default_tenant; /* label `tenant` of the metrics; empty: no such label */
+        default_tenant;    /* label `tenant` of the metrics; empty: no such label */
+    struct web_gate *gate; /* referred to; NULL: in the clear, for everybody */
     struct log *log;
     struct metrics *metrics;
 };

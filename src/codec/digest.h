@@ -1,0 +1,15 @@
+/* codec/digest.h: digests and random bytes, by OpenSSL. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum { DIGEST_SHA256_SIZE = 32 };
+
+void digest_hmac_sha256(struct bytes key, struct bytes data, uint8_t out[DIGEST_SHA256_SIZE]);
+/* Unpredictable ones. */
+void digest_random(void *out, size_t size);
+/* Overwrites what was secret; not optimised away. */
+void digest_wipe(void *data, size_t size);
