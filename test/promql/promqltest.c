@@ -4,7 +4,8 @@
  *     titan-promqltest [--late-names] [--threads N] [--quiet] file.test ...
  *
  * Each evaluation counts as passed, failed, or skipped: what this version says that it does not
- * support yet. Instant queries are evaluated as a range, too. The exit status is 1 when one failed.
+ * support yet. Instant queries are evaluated in two more ways: with their time as @ in the query,
+ * at other times; and as a range. The exit status is 1 when one failed.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,10 +27,13 @@ struct point {
     size_t place; /* among all that were loaded: the last one at a time counts */
     double value;
     struct histogram *histogram;
+    bool has_start;
+    int64_t start;
 };
 
 struct loaded {
     struct labels labels;
+    bool has_starts;
     VEC(struct point) points;
 };
 
@@ -88,10 +92,17 @@ static void load_series(struct runner *runner, const struct script_series *from,
         struct loaded *to = find_series(runner, from->labels);
         for (size_t i = 0; i < from->count; i++) {
             const struct script_value *value = &from->values[i];
-            struct point point = {(int64_t)i * step_ms, to->points.len, value->value,
-                                  value->histogram};
-            if (!value->is_omitted)
-                vec_push(&to->points, point);
+            int64_t time = (int64_t)i * step_ms;
+            struct point point = {time,
+                                  to->points.len,
+                                  value->value,
+                                  value->histogram,
+                                  value->has_start,
+                                  time + value->start_ms};
+            if (value->is_omitted)
+                continue;
+            vec_push(&to->points, point);
+            to->has_starts |= value->has_start;
         }
         if (to->points.len)
             qsort(to->points.items, to->points.len, sizeof(to->points.items[0]), compare_points);
@@ -107,14 +118,40 @@ static void load(struct runner *runner, const struct script_command *command)
                     command->step_ms);
 }
 
+/* The last one at its time counts. */
+static bool is_replaced(const struct loaded *loaded, size_t i)
+{
+    return i + 1 < loaded->points.len &&
+           loaded->points.items[i].time == loaded->points.items[i + 1].time;
+}
+
+static void encode_with_starts(const struct loaded *loaded, struct arena *arena,
+                               struct chunk_list *out)
+{
+    *out = (struct chunk_list){
+        .items = arena_array(arena, loaded->points.len, sizeof(*out->items)),
+    };
+    for (size_t i = 0; i < loaded->points.len; i++) {
+        const struct point *point = &loaded->points.items[i];
+        if (!is_replaced(loaded, i))
+            out->items[out->count++] =
+                script_start_chunk(point->time, point->value, point->histogram,
+                                   point->has_start ? &point->start : NULL, arena);
+    }
+}
+
 static struct error *encode(const struct loaded *loaded, struct arena *arena,
                             struct chunk_list *out)
 {
+    if (loaded->has_starts) {
+        encode_with_starts(loaded, arena, out);
+        return NULL;
+    }
     struct chunk_encoder encoder;
     chunk_encoder_init(&encoder, arena);
     for (size_t i = 0; i < loaded->points.len; i++) {
         const struct point *point = &loaded->points.items[i];
-        if (i + 1 < loaded->points.len && point->time == loaded->points.items[i + 1].time)
+        if (is_replaced(loaded, i))
             continue;
         if (point->histogram)
             chunk_encoder_histogram(&encoder, point->time, point->histogram);
@@ -303,9 +340,9 @@ static bool compare_rows(struct buf *out, const struct script_command *command,
     return true;
 }
 
-/* True when the result is as expected; else `out` has what is wrong. */
+/* True when the result is as expected, from start_ms on; else `out` has what is wrong. */
 static bool compare_result(struct buf *out, const struct script_command *command,
-                           const struct engine_result *result)
+                           const struct engine_result *result, int64_t start_ms)
 {
     if (result->type == VALUE_STRING) {
         buf_printf(out, "the string \"%.*s\"", STR_ARG(result->string));
@@ -320,7 +357,7 @@ static bool compare_result(struct buf *out, const struct script_command *command
         buf_printf(out, "it is of type %s", value_type_name(result->type));
         return false;
     }
-    struct time_line line = {command->start_ms, command->is_range ? command->step_ms : 1};
+    struct time_line line = {start_ms, command->is_range ? command->step_ms : 1};
     if (command->expects_range_vector)
         line = (struct time_line){command->points_start_ms, command->points_step_ms};
     bool is_ordered = has_expect(command, EXPECT_ORDERED);
@@ -416,6 +453,32 @@ static bool is_unsupported(const struct error *err)
     return str_ends_with(error_text(err), STR(" yet"));
 }
 
+static enum outcome check_query(struct runner *runner, const struct script_command *command,
+                                const struct engine_query *query, struct buf *out,
+                                enum value_type *type)
+{
+    struct arena *arena = arena_create(NULL);
+    struct engine_result result;
+    struct error *err = execute(runner, query, arena, &result);
+    enum outcome outcome = FAILED;
+    if (err && is_unsupported(err)) {
+        outcome = SKIPPED;
+        buf_append_str(out, error_text(err));
+    } else if (err) {
+        outcome = compare_error(out, command, err) ? PASSED : FAILED;
+    } else if (has_expect(command, EXPECT_FAIL)) {
+        buf_append_cstr(out, "it should have failed");
+    } else if (compare_annotations(out, command, EXPECT_WARN, EXPECT_NO_WARN, &result.warnings) &&
+               compare_annotations(out, command, EXPECT_INFO, EXPECT_NO_INFO, &result.infos) &&
+               compare_result(out, command, &result, query->start_ms)) {
+        outcome = PASSED;
+    }
+    *type = err ? VALUE_NONE : result.type;
+    error_free(err);
+    arena_unref(arena);
+    return outcome;
+}
+
 static enum outcome check_eval(struct runner *runner, const struct script_command *command,
                                struct buf *out, enum value_type *type)
 {
@@ -426,22 +489,41 @@ static enum outcome check_eval(struct runner *runner, const struct script_comman
         .end_ms = command->end_ms,
         .step_ms = command->step_ms,
     };
+    return check_query(runner, command, &query, out, type);
+}
+
+static bool depends_on_query(struct str query)
+{
+    static const char *const words[] = {"range()", "step()", "start()", "end()"};
+    for (size_t i = 0; i < countof(words); i++)
+        if (str_contains(query, str_from(words[i])))
+            return true;
+    return false;
+}
+
+/* Pinned to its time, a query gives the same at any other time. */
+static enum outcome check_pinned(struct runner *runner, const struct script_command *command,
+                                 struct buf *out)
+{
+    int64_t at = command->start_ms;
+    const int64_t times[] = {-10 * at, 0, at / 5, at, 10 * at, 1000, -1000};
+    struct buf text = {0};
     struct arena *arena = arena_create(NULL);
-    struct engine_result result;
-    struct error *err = execute(runner, &query, arena, &result);
-    enum outcome outcome = FAILED;
-    if (err && is_unsupported(err))
-        outcome = SKIPPED;
-    else if (err)
-        outcome = compare_error(out, command, err) ? PASSED : FAILED;
-    else if (has_expect(command, EXPECT_FAIL))
-        buf_append_cstr(out, "it should have failed");
-    else if (compare_annotations(out, command, EXPECT_WARN, EXPECT_NO_WARN, &result.warnings) &&
-             compare_annotations(out, command, EXPECT_INFO, EXPECT_NO_INFO, &result.infos) &&
-             compare_result(out, command, &result))
-        outcome = PASSED;
-    *type = err ? VALUE_NONE : result.type;
-    error_free(err);
+    struct parse_options options = engine_parse_options(runner->engine);
+    enum outcome outcome = PASSED;
+    if (!command->is_range && !depends_on_query(command->query) &&
+        script_at_variant(command->query, &options, at, arena, &text)) {
+        for (size_t i = 0; i < countof(times) && outcome == PASSED; i++) {
+            enum value_type type;
+            struct engine_query query = {
+                .text = buf_str(&text), .instant = true, .start_ms = times[i]};
+            buf_clear(out);
+            outcome = check_query(runner, command, &query, out, &type);
+        }
+    }
+    if (outcome == FAILED)
+        buf_printf(out, ", for %.*s", STR_ARG(buf_str(&text)));
+    buf_deinit(&text);
     arena_unref(arena);
     return outcome;
 }
@@ -465,15 +547,6 @@ static void keep_point(struct engine_result *result, int64_t time)
         result->series[kept++] = series;
     }
     result->series_count = kept;
-}
-
-static bool depends_on_query(struct str query)
-{
-    static const char *const words[] = {"range()", "step()", "start()", "end()"};
-    for (size_t i = 0; i < countof(words); i++)
-        if (str_contains(query, str_from(words[i])))
-            return true;
-    return false;
 }
 
 static enum outcome check_as_range(struct runner *runner, const struct script_command *command,
@@ -500,7 +573,7 @@ static enum outcome check_as_range(struct runner *runner, const struct script_co
         keep_point(&result, command->start_ms);
         if (command->expects_scalar)
             result.type = VALUE_SCALAR;
-        outcome = compare_result(out, command, &result) ? PASSED : FAILED;
+        outcome = compare_result(out, command, &result, command->start_ms) ? PASSED : FAILED;
     }
     error_free(err);
     arena_unref(arena);
@@ -512,6 +585,10 @@ static void eval(struct runner *runner, const struct script_command *command)
     struct buf out = {0};
     enum value_type type;
     enum outcome outcome = check_eval(runner, command, &out, &type);
+    if (outcome == PASSED) {
+        buf_clear(&out);
+        outcome = check_pinned(runner, command, &out);
+    }
     if (outcome == PASSED && (type == VALUE_VECTOR || type == VALUE_SCALAR)) {
         buf_clear(&out);
         outcome = check_as_range(runner, command, &out);
@@ -519,8 +596,9 @@ static void eval(struct runner *runner, const struct script_command *command)
     runner->passed += outcome == PASSED;
     runner->failed += outcome == FAILED;
     runner->skipped += outcome == SKIPPED;
-    if (outcome == FAILED && !runner->is_quiet)
-        printf("%s:%zu: %.*s\n    %.*s\n", runner->file, command->line, STR_ARG(command->query),
+    if (outcome != PASSED && !runner->is_quiet)
+        printf("%s:%zu: %s: %.*s\n    %.*s\n", runner->file, command->line,
+               outcome == FAILED ? "failed" : "skipped", STR_ARG(command->query),
                STR_ARG(buf_str(&out)));
     buf_deinit(&out);
 }

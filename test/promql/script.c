@@ -50,14 +50,24 @@ static struct error *read_load(struct lines *lines, struct str rest, struct scri
     struct script_series **end = &command->series;
     command->kind = COMMAND_LOAD;
     struct error *err = take_time(&rest, NULL, &command->step_ms);
+    struct script_series starts;
+    bool has_starts = false;
     while (!err && lines->at < lines->count && lines->items[lines->at].len) {
         struct str line = lines->items[lines->at++];
-        if (str_contains(line, STR("@st ")))
-            continue; /* start timestamps are not read by this version */
+        if (!has_starts && script_line_has_starts(line)) {
+            has_starts = true;
+            err = script_starts_parse(line, lines->arena, &starts);
+            continue;
+        }
         *end = arena_zalloc(lines->arena, sizeof(**end));
         err = script_series_parse(line, lines->arena, *end);
+        if (!err && has_starts)
+            err = script_add_starts(*end, &starts);
+        has_starts = false;
         end = &(*end)->next;
     }
+    if (!err && has_starts)
+        err = error_create(ERROR_INVALID, "start times without a series");
     return err;
 }
 

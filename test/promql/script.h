@@ -1,6 +1,7 @@
 /* test/promql/script.h: scripts in Prometheus's test language, read into commands.
  *
  *     load 1m
+ *       metric{a="b"}@st -1m-1mx3
  *       metric{a="b"} 1+2x3 _ stale {{schema:0 count:3 sum:2 buckets:[1 2]}}
  *     eval instant at 2m sum(metric)
  *       expect no_warn
@@ -11,13 +12,18 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
+#include "chunk/chunk.h"
 #include "model/histogram.h"
 #include "model/labels.h"
+#include "promql/options.h"
 
 struct script_value {
     bool is_omitted;
     bool has_reset; /* the histogram's reset hint was given and counts */
+    bool has_start; /* load: when the counter began, as a distance from the sample's time */
+    int64_t start_ms;
     double value;
     struct histogram *histogram; /* NULL: a float */
 };
@@ -77,5 +83,19 @@ MUST_CHECK struct error *script_series_parse(struct str line, struct arena *aren
  * own. */
 struct script_series *script_custom_histograms(const struct script_series *series,
                                                struct arena *arena);
+/* Whether a line gives the start times of the series in the next one; reads it. */
+bool script_line_has_starts(struct str line);
+MUST_CHECK struct error *script_starts_parse(struct str line, struct arena *arena,
+                                             struct script_series *out);
+/* Puts them there: metric and number of values must be the same. */
+MUST_CHECK struct error *script_add_starts(struct script_series *series,
+                                           const struct script_series *starts);
+/* A chunk of one sample; start: NULL for none. */
+struct chunk script_start_chunk(int64_t time, double value, const struct histogram *histogram,
+                                const int64_t *start, struct arena *arena);
+/* The query with "@ at_ms" at each selector and subquery that has no time of its own: its result is
+ * the same at any step then. False when it is not, or does not parse. */
+bool script_at_variant(struct str query, const struct parse_options *options, int64_t at_ms,
+                       struct arena *arena, struct buf *out);
 /* A number alone. */
 bool script_number_parse(struct str text, double *out);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/duration.h"
 #include "chunk/samples.h"
 #include "codec/float_text.h"
 #include "promql/parse.h"
@@ -341,6 +342,10 @@ static struct error *read_value(struct reading *reading)
     return read_float(reading);
 }
 
+/* ---- series ---- */
+
+static const struct parse_options names_of_any_script = {.unquoted_utf8_names = true};
+
 static size_t metric_end(struct str line)
 {
     char quote = 0;
@@ -365,7 +370,89 @@ static size_t metric_end(struct str line)
     return line.len;
 }
 
-static const struct parse_options names_of_any_script = {.unquoted_utf8_names = true};
+/* ---- start times ---- */
+
+/* -1m30s, 0 */
+static bool take_duration(struct reading *reading, int64_t *out)
+{
+    bool is_negative = take(reading, "-");
+    if (!is_negative)
+        take(reading, "+");
+    size_t start = reading->at;
+    while (is_digit(current(reading)) ||
+           (current(reading) >= 'a' && current(reading) <= 'z' && current(reading) != 'x'))
+        reading->at++;
+    struct str text = str_slice(reading->text, start, reading->at);
+    struct error *err = str_equal(text, STR("0")) ? NULL : duration_parse(text, out);
+    bool is_fine = !err;
+    if (str_equal(text, STR("0")))
+        *out = 0;
+    error_free(err);
+    if (is_fine && is_negative)
+        *out = -*out;
+    return is_fine;
+}
+
+/* _, _x3, -1m, -1mx3, -1m-1mx3 */
+static struct error *read_start(struct reading *reading)
+{
+    struct script_value value = {.is_omitted = take(reading, "_")};
+    int64_t step = 0;
+    size_t count = 0;
+    bool is_fine = value.is_omitted || take_duration(reading, &value.start_ms);
+    if (is_fine && !value.is_omitted && (current(reading) == '+' || current(reading) == '-'))
+        is_fine = take_duration(reading, &step);
+    if (is_fine && take(reading, "x")) {
+        is_fine = take_count(reading, &count) && (count > 0 || !value.is_omitted);
+        count -= value.is_omitted;
+    }
+    if (!is_fine)
+        return fail(reading, "bad start time");
+    struct error *err = NULL;
+    for (size_t i = 0; i <= count && !err; i++) {
+        err = add(reading, value);
+        value.start_ms += step;
+    }
+    return err;
+}
+
+bool script_line_has_starts(struct str line)
+{
+    struct str rest = str_slice(line, metric_end(line), line.len);
+    return str_ends_with(str_slice(line, 0, metric_end(line)), STR("@st")) ||
+           str_starts_with(rest, STR("@st "));
+}
+
+struct error *script_starts_parse(struct str line, struct arena *arena, struct script_series *out)
+{
+    size_t end = metric_end(line);
+    struct str metric = str_slice(line, 0, end);
+    if (str_ends_with(metric, STR("@st")))
+        metric.len -= 3;
+    else
+        end += 3;
+    struct error *err = promql_parse_metric(metric, &names_of_any_script, arena, &out->labels);
+    struct reading reading = {str_slice(line, end, line.len), 0, arena, NULL, 0, 0};
+    skip_spaces(&reading);
+    while (!err && reading.at < reading.text.len) {
+        err = read_start(&reading);
+        skip_spaces(&reading);
+    }
+    out->values = reading.values;
+    out->count = reading.count;
+    return err;
+}
+
+struct error *script_add_starts(struct script_series *series, const struct script_series *starts)
+{
+    if (!labels_equal(series->labels, starts->labels) || series->count != starts->count)
+        return error_create(ERROR_INVALID, "start times are not of the series that follows");
+    for (size_t i = 0; i < series->count; i++) {
+        series->values[i].has_start = !starts->values[i].is_omitted;
+        series->values[i].start_ms = starts->values[i].start_ms;
+    }
+    return NULL;
+}
 
 struct error *script_series_parse(struct str line, struct arena *arena, struct script_series *out)
 {

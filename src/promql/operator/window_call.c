@@ -87,6 +87,23 @@ static bool row_has_float(const struct step_batch *batch, size_t row)
     return false;
 }
 
+/* The same where series say of themselves what they are. */
+static void note_type(const struct window_call *call, struct labels labels, struct str name)
+{
+    struct str type = labels_get(labels, metadata_labels[1]);
+    if (str_equal(type, STR("counter")) || str_equal(type, STR("histogram")))
+        return;
+    struct buf quoted = {0};
+    quote_append(&quoted, type);
+    buf_append_cstr(&quoted, ": ");
+    quote_append(&quoted, name);
+    annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
+                    "metric might not be a counter, __type__ label is not set to \"counter\" or "
+                    "\"histogram\", got %.*s",
+                    STR_ARG(buf_str(&quoted)));
+    buf_deinit(&quoted);
+}
+
 /* rate() and increase() of what is not named like a counter. */
 static void note_non_counter(const struct window_call *call, const struct step_batch *batch,
                              size_t row, struct labels labels, struct str *last_name)
@@ -94,6 +111,10 @@ static void note_non_counter(const struct window_call *call, const struct step_b
     struct str name = labels_get(labels, metadata_labels[0]);
     if (name.len == 0 || str_equal(name, *last_name) || !row_has_float(batch, row))
         return;
+    if (call->execution->type_and_unit_labels) {
+        note_type(call, labels, name);
+        return;
+    }
     *last_name = name;
     if (str_ends_with(name, STR("_total")) || str_ends_with(name, STR("_sum")) ||
         str_ends_with(name, STR("_count")) || str_ends_with(name, STR("_bucket")))
