@@ -10,6 +10,7 @@
 #include "cmd/version.h"
 #include "net/tls.h"
 #include "promql/engine.h"
+#include "query/endpoint_discovery.h"
 #include "query/endpoint_peers.h"
 #include "query/endpoint_set.h"
 #include "rpc/info_service.h"
@@ -60,7 +61,8 @@ struct query_config {
     bool disable_fallback, dynamic_lookback, overlapping_interval;
     int64_t instant_resolution_ms;
     bool rule_partial, target_partial, metadata_partial, exemplar_partial, status_partial;
-    int strategy, dns_resolver;
+    int strategy;
+    struct str dns_resolver;
     int64_t info_timeout_ms;
     struct flag_strings test_addresses;
     int64_t lazy_buffer, memory_max;
@@ -155,24 +157,30 @@ static const struct flag query_flags[] = {
               "Restrict queries to their tenant's series.", .later = true),
     FLAG_STRING(QUERY, tenant_label, "query.tenant-label-name", "tenant_id", "Label for that."),
     FLAG_DURATION(QUERY, dns_interval_ms, "store.sd-dns-interval", "30s",
-                  "How often names are looked up; there is no discovery by DNS yet."),
+                  "How often names are looked up."),
     FLAG_DURATION(QUERY, unhealthy_timeout_ms, "store.unhealthy-timeout", "5m",
                   "How long a dead endpoint stays on the stores page."),
-    FLAG_CONTENT(QUERY, sd_config, "endpoint.sd-config", "Endpoints (YAML).", .later = true),
+    FLAG_CONTENT(QUERY, sd_config, "endpoint.sd-config", "Endpoints (YAML)."),
     FLAG_DURATION(QUERY, sd_reload_ms, "endpoint.sd-config-reload-interval", "5m",
-                  "How often that file is read again."),
-    FLAG_STRINGS(QUERY, sd_files, "store.sd-files", "Files with addresses (repeated).",
-                 .deprecated = true, .later = true),
+                  "How often that file is read again, besides when it changes."),
+    FLAG_STRINGS(
+        QUERY, sd_files, "store.sd-files",
+        "Files with addresses, as Prometheus's file_sd has them; the last part may have a * "
+        "(repeated).",
+        .deprecated = true),
     FLAG_DURATION(QUERY, sd_interval_ms, "store.sd-interval", "5m",
-                  "How often those are read again.", .deprecated = true),
-    FLAG_STRINGS(QUERY, endpoints, "endpoint", "Address of an endpoint, host:port (repeated)."),
+                  "How often those are read again, besides when they change.", .deprecated = true),
+    FLAG_STRINGS(QUERY, endpoints, "endpoint",
+                 "Address of an endpoint: host:port, or dns+host:port, dnssrv+name, dnssrvnoa+name "
+                 "for all that DNS has (repeated)."),
     FLAG_STRINGS(QUERY, stores, "store", "Older name of --endpoint (repeated).",
                  .deprecated = true),
     FLAG_STRINGS(QUERY, groups, "endpoint-group",
-                 "Name whose addresses are one endpoint (repeated).", .deprecated = true,
-                 .later = true),
-    FLAG_STRINGS(QUERY, strict, "endpoint-strict", "Endpoint that is always asked (repeated).",
+                 "Name whose addresses are one endpoint: calls take turns (repeated).",
                  .deprecated = true, .later = true),
+    FLAG_STRINGS(QUERY, strict, "endpoint-strict",
+                 "Endpoint that is always asked, whatever its health (repeated).",
+                 .deprecated = true),
     FLAG_STRINGS(QUERY, strict_groups, "endpoint-group-strict",
                  "Group that is always asked (repeated).", .deprecated = true, .later = true),
     FLAG_UINT(QUERY, series_max, "store.limits.request-series", "0",
@@ -201,12 +209,14 @@ static const struct flag query_flags[] = {
                  .hidden = true),
     FLAG_ENUM(QUERY, strategy, "grpc.proxy-strategy", "eager|lazy", "eager",
               "No effect: streams are merged as they arrive, in bounded memory.", .hidden = true),
-    FLAG_ENUM(QUERY, dns_resolver, "store.sd-dns-resolver", "golang|miekgdns", "miekgdns",
-              "Resolver.", .hidden = true),
+    FLAG_STRING(QUERY, dns_resolver, "store.sd-dns-resolver", "miekgdns",
+                "How hosts of dns+ and dnssrv+ names are looked up. golang: /etc/hosts, then A and "
+                "AAAA; miekgdns: AAAA, else A.",
+                .hidden = true),
     FLAG_DURATION(QUERY, info_timeout_ms, "endpoint.info-timeout", "5s",
                   "How often endpoints are checked, and how long that may take.", .hidden = true),
-    FLAG_STRINGS(QUERY, test_addresses, "inject-test-addresses", "For tests.", .hidden = true,
-                 .later = true),
+    FLAG_STRINGS(QUERY, test_addresses, "inject-test-addresses",
+                 "Members of every group, for tests (repeated).", .hidden = true),
     FLAG_INT(QUERY, lazy_buffer, "query.lazy-retrieval-max-buffered-responses", "20",
              "No effect: see grpc.proxy-strategy.", .hidden = true),
     FLAG_END,
@@ -217,8 +227,8 @@ struct query {
     const struct query_config *config;
     const struct flags *flags;
     struct component *component;
-    struct arena *arena;    /* of texts and lists below */
-    struct tls_client *tls; /* towards endpoints; NULL: in the clear */
+    struct arena *arena; /* of texts and lists below */
+    struct endpoint_discovery *discovery;
     struct endpoint_set *endpoints;
     struct store *proxy; /* for the engine; owned by store */
     struct store *store; /* what is served: the proxy with the limits */
@@ -308,45 +318,91 @@ static void note_flags(struct query *query)
 /* -- building and taking down -- */
 
 /* What --grpc-client-* say. */
-static struct error *query_build_tls(struct query *query)
+static struct endpoint_tls tls_of(const struct query_config *config)
 {
-    const struct query_config *config = query->config;
-    const struct tls_client_config tls = {
-        .certificate_file = config->client_cert,
-        .key_file = config->client_key,
-        .ca_file = config->client_ca,
-        .server_name = config->client_server_name,
-        .skip_verify = config->client_skip_verify,
-        .min_version = (enum tls_version)config->client_min_version,
-    };
-    if (!config->client_tls)
-        return NULL;
-    return error_wrap(tls_client_create(&tls, component_log(query->component), &query->tls),
-                      "setup gRPC client TLS");
+    return (struct endpoint_tls){.enabled = config->client_tls,
+                                 .config = {
+                                     .certificate_file = config->client_cert,
+                                     .key_file = config->client_key,
+                                     .ca_file = config->client_ca,
+                                     .server_name = config->client_server_name,
+                                     .skip_verify = config->client_skip_verify,
+                                     .min_version = (enum tls_version)config->client_min_version,
+                                 }};
 }
 
-static struct error *query_build_stores(struct query *query)
+/* That endpoints can be reached that way: it is better said at the start. */
+static struct error *query_check_tls(struct query *query)
+{
+    struct endpoint_tls tls = tls_of(query->config);
+    struct tls_client *client = NULL;
+    struct error *err = NULL;
+    if (tls.enabled)
+        err = tls_client_create(&tls.config, component_log(query->component), &client);
+    tls_client_unref(client);
+    return error_wrap(err, "setup gRPC client TLS");
+}
+
+static enum dns_resolver dns_resolver_of(struct query *query)
+{
+    struct str name = query->config->dns_resolver;
+    if (str_equal(name, STR("miekgdns")))
+        return DNS_MIEKGDNS;
+    if (!str_equal(name, STR("golang")))
+        log_warn(component_log(query->component), "no such resolver type, defaulting to golang",
+                 KV("type", name));
+    return DNS_GOLANG;
+}
+
+static struct error *query_build_discovery(struct query *query)
+{
+    const struct query_config *config = query->config;
+    size_t address_count;
+    const struct str *addresses = all_addresses(query->arena, config, &address_count);
+    const struct endpoint_discovery_config discovery = {
+        .loops = component_loops(query->component),
+        .flags = {.plain = addresses,
+                  .plain_count = address_count,
+                  .groups = config->groups.items,
+                  .group_count = config->groups.count,
+                  .strict = config->strict.items,
+                  .strict_count = config->strict.count,
+                  .strict_groups = config->strict_groups.items,
+                  .strict_group_count = config->strict_groups.count,
+                  .tls = tls_of(config),
+                  .compress = config->compression == GRPC_COMPRESSION_SNAPPY},
+        .sd_config = config->sd_config.text,
+        .sd_config_path = config->sd_config.path,
+        .sd_config_reload_ms = config->sd_reload_ms,
+        .sd_files = config->sd_files.items,
+        .sd_file_count = config->sd_files.count,
+        .sd_files_interval_ms = config->sd_interval_ms,
+        .resolver = dns_resolver_of(query),
+        .dns_interval_ms = config->dns_interval_ms,
+        .test_members = config->test_addresses.items,
+        .test_member_count = config->test_addresses.count,
+        .log = component_log(query->component),
+        .metrics = component_metrics(query->component),
+    };
+    return endpoint_discovery_create(&discovery, &query->discovery);
+}
+
+static void query_build_stores(struct query *query)
 {
     const struct query_config *config = query->config;
     struct component *component = query->component;
-    size_t address_count;
-    const struct str *addresses = all_addresses(query->arena, config, &address_count);
     const struct endpoint_set_config endpoints = {
         .loops = component_loops(component),
-        .addresses = addresses,
-        .address_count = address_count,
+        .specs = endpoint_discovery_specs,
+        .specs_self = query->discovery,
         .check_interval_ms = config->info_timeout_ms,
         .check_timeout_ms = config->info_timeout_ms,
         .unhealthy_timeout_ms = config->unhealthy_timeout_ms,
-        .compress = config->compression == GRPC_COMPRESSION_SNAPPY,
-        .tls = query->tls,
         .metric_labels = config->metric_labels,
         .log = component_log(component),
         .metrics = component_metrics(component),
     };
-    struct error *err = endpoint_set_create(&endpoints, &query->endpoints);
-    if (err)
-        return err;
+    query->endpoints = endpoint_set_create(&endpoints);
     const struct store_proxy_config proxy = {
         .stores = endpoint_set_stores,
         .self = query->endpoints,
@@ -358,7 +414,6 @@ static struct error *query_build_stores(struct query *query)
     const struct store_limits limits = {(size_t)config->series_max, (size_t)config->samples_max};
     query->proxy = store_proxy_create(&proxy);
     query->store = store_limits_create(query->proxy, &limits, component_metrics(component));
-    return NULL;
 }
 
 static struct parse_options parse_options_of(const struct query_config *config,
@@ -473,16 +528,19 @@ static void query_build_services(struct query *query)
 static struct error *query_build(struct query *query)
 {
     size_t count;
-    struct error *err = query_build_tls(query);
+    struct error *err = query_check_tls(query);
     if (!err)
-        err = query_build_stores(query);
+        err = query_build_discovery(query);
     if (err)
         return err;
+    query_build_stores(query);
     query_build_engine(query);
     query_build_api(query);
     query_build_services(query);
     const struct http_route *routes = query_api_routes(query->api, &count);
     err = component_serve_http(query->component, routes, count);
+    if (!err)
+        err = endpoint_discovery_start(query->discovery, endpoint_set_refresh, query->endpoints);
     return err ? err : endpoint_set_start(query->endpoints);
 }
 
@@ -495,7 +553,7 @@ static void query_free(struct query *query)
     engine_free(query->engine);
     store_free(query->store);
     endpoint_set_free(query->endpoints);
-    tls_client_unref(query->tls);
+    endpoint_discovery_free(query->discovery);
     arena_unref(query->arena);
 }
 
@@ -534,6 +592,8 @@ static int query_run(const struct query_config *config, const struct flags *flag
     if (!err)
         err = component_spawn(query.component, "get-ready", query_get_ready, &query);
     int exit_code = component_run(query.component, err);
+    if (query.discovery)
+        endpoint_discovery_stop(query.discovery);
     if (query.endpoints)
         endpoint_set_stop(query.endpoints);
     query_free(&query);

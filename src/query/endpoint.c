@@ -6,6 +6,9 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "net/grpc_client.h"
+#include "net/tls.h"
+#include "query/endpoint_metrics.h"
+#include "query/endpoint_spec.h"
 #include "rpc/grpc_store.h"
 #include "runtime/log.h"
 #include "runtime/time.h"
@@ -13,8 +16,11 @@
 struct endpoint {
     atomic_uint references;
     struct store *store;
-    char *address;
+    struct arena *spec_arena;
+    struct endpoint_spec spec;
+    struct tls_client *tls;
     struct log *log;
+    int64_t created_ms; /* monotonic */
     struct mutex lock;
     bool is_known GUARDED_BY(lock); /* `status` is that of a success not too long ago */
     bool is_healthy GUARDED_BY(lock);
@@ -25,14 +31,22 @@ struct endpoint {
     char *last_error GUARDED_BY(lock); /* NULL: none */
 };
 
-struct endpoint *endpoint_create(struct event_loops *loops, struct str address,
-                                 const struct grpc_channel_options *options, struct log *log)
+struct endpoint *endpoint_create(struct event_loops *loops, const struct endpoint_spec *spec,
+                                 struct tls_client *tls, struct log *log, struct metrics *metrics)
+    NO_THREAD_SAFETY /* nobody else has it yet */
 {
     struct endpoint *endpoint = xcalloc(1, sizeof(*endpoint));
+    const struct grpc_channel_options options = {
+        .metrics = metrics, .compress = spec->compress, .tls = tls};
     atomic_init(&endpoint->references, 1);
-    endpoint->address = str_dup(address);
-    endpoint->store = grpc_store_create(grpc_channel_create_with(loops, address, options), address);
+    endpoint->spec_arena = arena_create(NULL);
+    endpoint->spec = endpoint_spec_copy(endpoint->spec_arena, spec);
+    endpoint->tls = tls ? tls_client_ref(tls) : NULL;
+    endpoint->store =
+        grpc_store_create(grpc_channel_create_with(loops, spec->address, &options), spec->address);
     endpoint->log = log;
+    endpoint->created_ms = time_now_monotonic_ms();
+    endpoint->has_store = true; /* until it says otherwise */
     mutex_init(&endpoint->lock);
     return endpoint;
 }
@@ -52,13 +66,24 @@ void endpoint_unref(void *arg) NO_THREAD_SAFETY /* nobody else is left when it f
     arena_unref(endpoint->arena);
     mutex_deinit(&endpoint->lock);
     free(endpoint->last_error);
-    free(endpoint->address);
+    tls_client_unref(endpoint->tls);
+    arena_unref(endpoint->spec_arena);
     free(endpoint);
 }
 
 struct str endpoint_address(const struct endpoint *endpoint)
 {
-    return str_from(endpoint->address);
+    return endpoint->spec.address;
+}
+
+const struct endpoint_spec *endpoint_spec(const struct endpoint *endpoint)
+{
+    return &endpoint->spec;
+}
+
+struct tls_client *endpoint_tls_client(const struct endpoint *endpoint)
+{
+    return endpoint->tls;
 }
 
 struct store *endpoint_store(struct endpoint *endpoint)
@@ -82,8 +107,8 @@ static void status_from_info(struct arena *arena, const struct peer_info *info,
                              struct endpoint_status *out)
 {
     out->type = known_type(info->type);
-    out->min_time = info->min_time;
-    out->max_time = info->max_time;
+    out->min_time = info->has_store ? info->min_time : INT64_MIN;
+    out->max_time = info->has_store ? info->max_time : INT64_MAX;
     out->label_sets = arena_array(arena, info->label_set_count, sizeof(*out->label_sets));
     out->label_set_count = 0;
     for (size_t i = 0; i < info->label_set_count; i++)
@@ -101,6 +126,38 @@ static bool status_equal(const struct endpoint_status *a, const struct endpoint_
     return true;
 }
 
+/* "adding new sidecar with [storeEndpoints rulesAPI]", as Thanos says it. */
+static void log_added(struct endpoint *endpoint, const struct peer_info *info,
+                      const struct endpoint_status *status)
+{
+    const struct {
+        bool has;
+        const char *name;
+    } apis[] = {{info->has_store, "storeEndpoints"},       {info->has_rules, "rulesAPI"},
+                {info->has_exemplars, "exemplarsAPI"},     {info->has_targets, "targetsAPI"},
+                {info->has_metadata, "MetricMetadataAPI"}, {info->has_query, "QueryAPI"}};
+    struct buf message = BUF_INIT(NULL), labels = BUF_INIT(NULL);
+    buf_printf(&message, "adding new %.*s with [", STR_ARG(status->type));
+    for (size_t i = 0, named = 0; i < countof(apis); i++)
+        if (apis[i].has)
+            buf_printf(&message, "%s%s", named++ ? " " : "", apis[i].name);
+    buf_append(&message, "]", 2);
+    endpoint_labels_text(&labels, status);
+    log_info(endpoint->log, message.data, KV("address", endpoint->spec.address),
+             KV("extLset", buf_str(&labels)));
+    buf_deinit(&labels);
+    buf_deinit(&message);
+}
+
+static void log_removed(struct endpoint *endpoint, const struct endpoint_status *status)
+{
+    struct buf labels = BUF_INIT(NULL);
+    endpoint_labels_text(&labels, status);
+    log_info(endpoint->log, "removing endpoint because it's unhealthy or does not exist",
+             KV("address", endpoint->spec.address), KV("extLset", buf_str(&labels)));
+    buf_deinit(&labels);
+}
+
 static bool endpoint_note_success_locked(struct endpoint *endpoint, const struct peer_info *info)
     REQUIRES(endpoint->lock)
 {
@@ -110,10 +167,9 @@ static bool endpoint_note_success_locked(struct endpoint *endpoint, const struct
     bool changed = !endpoint->is_healthy || endpoint->has_store != info->has_store ||
                    !status_equal(&status, &endpoint->status);
     if (!endpoint->is_known)
-        log_info(endpoint->log, "adding new endpoint", KV("address", endpoint->address),
-                 KV("type", status.type));
+        log_added(endpoint, info, &status);
     else if (!endpoint->is_healthy)
-        log_info(endpoint->log, "endpoint is back", KV("address", endpoint->address));
+        log_info(endpoint->log, "endpoint is back", KV("address", endpoint->spec.address));
     arena_unref(endpoint->arena);
     free(endpoint->last_error);
     endpoint->arena = arena;
@@ -128,18 +184,19 @@ static bool endpoint_note_success_locked(struct endpoint *endpoint, const struct
 static bool endpoint_note_failure_locked(struct endpoint *endpoint, const struct error *err,
                                          int64_t unhealthy_timeout_ms) REQUIRES(endpoint->lock)
 {
-    bool changed = endpoint->is_healthy;
+    int64_t now_ms = time_now_monotonic_ms();
+    bool changed = endpoint->is_healthy || (endpoint->spec.is_strict && !endpoint->last_error);
     if (changed || !endpoint->last_error)
-        log_warn(endpoint->log, "update of endpoint failed", KV("address", endpoint->address),
+        log_warn(endpoint->log, "update of endpoint failed", KV("address", endpoint->spec.address),
                  KV_ERR(err));
     free(endpoint->last_error);
     endpoint->last_error = str_dup(error_text(err));
     endpoint->is_healthy = false;
-    int64_t silent_ms = time_now_monotonic_ms() - endpoint->last_success_ms;
-    if (endpoint->is_known && silent_ms >= unhealthy_timeout_ms) {
+    if (endpoint->is_known && !endpoint->spec.is_strict &&
+        now_ms - endpoint->last_success_ms >= unhealthy_timeout_ms &&
+        now_ms - endpoint->created_ms >= unhealthy_timeout_ms) {
         endpoint->is_known = false;
-        log_info(endpoint->log, "removing endpoint because it's unhealthy",
-                 KV("address", endpoint->address));
+        log_removed(endpoint, &endpoint->status);
     }
     return changed;
 }
@@ -152,10 +209,19 @@ bool endpoint_note(struct endpoint *endpoint, struct error *err, const struct pe
     mutex_lock(&endpoint->lock);
     bool changed = err ? endpoint_note_failure_locked(endpoint, err, unhealthy_timeout_ms)
                        : endpoint_note_success_locked(endpoint, info);
-    endpoint->status.last_check_ms = time_now_ms();
+    if (!err)
+        endpoint->status.last_check_ms = time_now_ms();
     mutex_unlock(&endpoint->lock);
     error_free(err);
     return changed;
+}
+
+void endpoint_note_removed(struct endpoint *endpoint)
+{
+    mutex_lock(&endpoint->lock);
+    if (endpoint->is_known || endpoint->spec.is_strict)
+        log_removed(endpoint, &endpoint->status);
+    mutex_unlock(&endpoint->lock);
 }
 
 /* -- what it is -- */
@@ -163,7 +229,7 @@ bool endpoint_note(struct endpoint *endpoint, struct error *err, const struct pe
 bool endpoint_is_healthy(struct endpoint *endpoint)
 {
     mutex_lock(&endpoint->lock);
-    bool is_healthy = endpoint->is_healthy;
+    bool is_healthy = endpoint->is_healthy || endpoint->spec.is_strict;
     mutex_unlock(&endpoint->lock);
     return is_healthy;
 }
@@ -171,7 +237,7 @@ bool endpoint_is_healthy(struct endpoint *endpoint)
 bool endpoint_is_queryable(struct endpoint *endpoint)
 {
     mutex_lock(&endpoint->lock);
-    bool is_queryable = endpoint->is_healthy && endpoint->has_store;
+    bool is_queryable = (endpoint->is_healthy || endpoint->spec.is_strict) && endpoint->has_store;
     mutex_unlock(&endpoint->lock);
     return is_queryable;
 }
@@ -180,12 +246,15 @@ bool endpoint_status(struct endpoint *endpoint, struct arena *arena, struct endp
 {
     mutex_lock(&endpoint->lock);
     bool is_known = endpoint->is_known;
-    if (is_known) {
+    if (is_known)
         *out = endpoint->status;
-        out->address = arena_str(arena, str_from(endpoint->address));
-        out->last_error = arena_str(arena, str_from(endpoint->last_error));
+    else
+        *out = (struct endpoint_status){
+            .type = known_type(STR("")), .min_time = INT64_MIN, .max_time = INT64_MAX};
+    if (is_known)
         arena_keep(arena, endpoint->arena);
-    }
+    out->address = arena_str(arena, endpoint->spec.address);
+    out->last_error = arena_str(arena, str_from(endpoint->last_error));
     mutex_unlock(&endpoint->lock);
     return is_known;
 }

@@ -59,16 +59,45 @@ void endpoint_metrics_free(struct endpoint_metrics *metrics)
     free(metrics);
 }
 
-static void labels_text(struct buf *out, const struct endpoint_status *endpoint)
+static struct str labels_sets_text(const struct labels *labels, struct buf *out)
 {
-    for (size_t i = 0; i < endpoint->label_set_count; i++) {
+    size_t start = out->len;
+    labels_print(out, *labels);
+    return (struct str){NULL, out->len - start};
+}
+
+void endpoint_labels_text(struct buf *out, const struct endpoint_status *endpoint)
+{
+    struct buf texts = BUF_INIT(NULL);
+    size_t count = endpoint->label_set_count;
+    struct str *items = xcalloc(count + 1, sizeof(*items));
+    for (size_t i = 0; i < count; i++)
+        items[i] = labels_sets_text(&endpoint->label_sets[i], &texts);
+    for (size_t i = 0, at = 0; i < count; at += items[i++].len) /* it does not move any more */
+        items[i].data = texts.data + at;
+    if (count)
+        qsort(items, count, sizeof(*items), str_compare_items);
+    for (size_t i = 0; i < count; i++) {
         if (i)
             buf_append_byte(out, ',');
-        labels_print(out, endpoint->label_sets[i]);
+        buf_append_str(out, items[i]);
     }
+    free(items);
+    buf_deinit(&texts);
+}
+
+/* The same as the value of a label: bounded, and never empty. */
+static void labels_text(struct buf *out, const struct endpoint_status *endpoint)
+{
+    endpoint_labels_text(out, endpoint);
     if (out->len == 0)
         buf_append_cstr(out, "no_external_labels");
-    out->len = size_min(out->len, LABELS_TEXT_MAX);
+    if (out->len <= LABELS_TEXT_MAX)
+        return;
+    out->len = LABELS_TEXT_MAX - 1;
+    while (out->len && ((uint8_t)out->data[out->len] & 0xc0) == 0x80) /* not within a letter */
+        out->len--;
+    buf_append_byte(out, '}');
 }
 
 static struct group *group_find(struct endpoint_metrics *metrics, const struct str *values)

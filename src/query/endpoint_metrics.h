@@ -3,8 +3,12 @@
 
 #include "peers/endpoint_status.h"
 
+struct buf;
 struct endpoint_metrics;
 struct metrics;
+
+/* Its label sets as Thanos writes them: {a="1"},{a="2"}, sorted; nothing for none. */
+void endpoint_labels_text(struct buf *out, const struct endpoint_status *endpoint);
 
 /* `labels` as in endpoint_set_config; metrics may be NULL. */
 struct endpoint_metrics *endpoint_metrics_create(struct metrics *metrics, unsigned labels);

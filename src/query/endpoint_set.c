@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/mutex.h"
-#include "net/address.h"
-#include "net/grpc_client.h"
+#include "net/tls.h"
 #include "query/endpoint.h"
 #include "query/endpoint_metrics.h"
 #include "rpc/grpc_store.h"
@@ -17,92 +17,43 @@
 #include "runtime/time.h"
 
 struct endpoint_set {
-    struct endpoint **endpoints; /* does not change */
-    size_t count;
-    int64_t check_interval_ms, check_timeout_ms, unhealthy_timeout_ms;
-    struct log *log;
-    struct endpoint_metrics *metrics; /* of the checking thread */
-    struct context *ctx;              /* ends with stop() */
+    struct endpoint_set_config config;
+    struct endpoint_metrics *metrics; /* these are of the checking thread */
+    struct metric *duplicates;
+    uint64_t specs_hash;
+    struct context *ctx; /* ends with stop() */
     pthread_t thread;
     bool is_started;
     struct mutex lock;
-    pthread_cond_t changed; /* a check may be ready; the first round is over */
-    bool is_woken GUARDED_BY(lock);
-    bool is_checked GUARDED_BY(lock);
+    pthread_cond_t changed;           /* any of the next three */
+    bool is_woken GUARDED_BY(lock);   /* a check may be ready */
+    bool is_stale GUARDED_BY(lock);   /* a round is wanted now */
+    bool is_checked GUARDED_BY(lock); /* the first complete round is over */
+    /* Changed by the checking thread only, which therefore reads them without the lock. */
+    struct endpoint **endpoints;
+    size_t count;
     struct store_list *stores GUARDED_BY(lock);
     struct store_list *peers GUARDED_BY(lock); /* also without a Store API */
 };
 
 /* -- making -- */
 
-static struct error *address_check(struct str address)
+struct endpoint_set *endpoint_set_create(const struct endpoint_set_config *config) NO_THREAD_SAFETY
 {
-    struct str type, name, host, port;
-    uint16_t number;
-    if (str_cut(address, '+', &type, &name))
-        return error_create(ERROR_INVALID,
-                            "endpoint %.*s: discovery by %.*s is not supported yet; give host:port",
-                            STR_ARG(address), STR_ARG(type));
-    struct error *err = address_split(address, &host, &port);
-    if (err)
-        return error_wrap(err, "endpoint %.*s", STR_ARG(address));
-    if (host.len == 0 || !address_port(port, &number) || number == 0)
-        return error_create(ERROR_INVALID, "endpoint %.*s: not a host:port", STR_ARG(address));
-    return NULL;
-}
-
-static bool set_has(const struct endpoint_set *set, struct str address)
-{
-    for (size_t i = 0; i < set->count; i++)
-        if (str_equal(endpoint_address(set->endpoints[i]), address))
-            return true;
-    return false;
-}
-
-static void set_add(struct endpoint_set *set, const struct endpoint_set_config *config,
-                    struct str address, struct metric *duplicates)
-{
-    if (set_has(set, address)) {
-        log_warn(set->log, "Duplicate endpoint address is provided", KV("addr", address));
-        metric_inc(duplicates);
-        return;
-    }
-    const struct grpc_channel_options options = {
-        .metrics = config->metrics, .compress = config->compress, .tls = config->tls};
-    set->endpoints[set->count++] = endpoint_create(config->loops, address, &options, config->log);
-}
-
-struct error *endpoint_set_create(const struct endpoint_set_config *config,
-                                  struct endpoint_set **out) NO_THREAD_SAFETY
-{
-    *out = NULL;
-    for (size_t i = 0; i < config->address_count; i++) {
-        struct error *err = address_check(config->addresses[i]);
-        if (err)
-            return err;
-    }
     struct endpoint_set *set = xcalloc(1, sizeof(*set));
-    struct metric *duplicates = NULL;
+    set->config = *config;
     if (config->metrics)
-        duplicates = metrics_counter(
+        set->duplicates = metrics_counter(
             config->metrics, "thanos_query_duplicated_endpoint_addresses_total",
             "The number of times a duplicated endpoint addresses is detected from the different "
-            "configs in query");
-    set->check_interval_ms = config->check_interval_ms;
-    set->check_timeout_ms = config->check_timeout_ms;
-    set->unhealthy_timeout_ms = config->unhealthy_timeout_ms;
-    set->log = config->log;
+            "configs");
     set->metrics = endpoint_metrics_create(config->metrics, config->metric_labels);
     set->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     set->stores = store_list_create(NULL, 0);
     set->peers = store_list_create(NULL, 0);
     mutex_init(&set->lock);
     thread_cond_init(&set->changed);
-    set->endpoints = xcalloc(config->address_count + 1, sizeof(struct endpoint *));
-    for (size_t i = 0; i < config->address_count; i++)
-        set_add(set, config, config->addresses[i], duplicates);
-    *out = set;
-    return NULL;
+    return set;
 }
 
 void endpoint_set_free(struct endpoint_set *set) NO_THREAD_SAFETY /* nobody else is left */
@@ -151,9 +102,11 @@ static int status_compare(const void *a, const void *b)
 void endpoint_set_statuses(void *self, struct arena *arena, struct endpoint_statuses *out)
 {
     struct endpoint_set *set = self;
+    mutex_lock(&set->lock);
     *out = (struct endpoint_statuses){arena_array(arena, set->count, sizeof(*out->items)), 0};
     for (size_t i = 0; i < set->count; i++)
         out->count += endpoint_status(set->endpoints[i], arena, &out->items[out->count]);
+    mutex_unlock(&set->lock);
     if (out->count)
         qsort(out->items, out->count, sizeof(*out->items), status_compare);
 }
@@ -172,7 +125,7 @@ static void warn_of_twins(struct endpoint_set *set, const struct endpoint_status
             if (is_producer(&items[i]) && is_producer(&items[j]) && items[i].label_set_count == 1 &&
                 items[j].label_set_count == 1 &&
                 labels_equal(items[i].label_sets[0], items[j].label_sets[0]))
-                log_warn(set->log,
+                log_warn(set->config.log,
                          "found duplicate storeEndpoints producer (sidecar or ruler). This is not "
                          "expected as both will have the same external labels",
                          KV("address", items[i].address), KV("other", items[j].address));
@@ -200,8 +153,8 @@ static void set_publish(struct endpoint_set *set)
     struct endpoint_status *statuses = arena_array(arena, set->count, sizeof(*statuses));
     size_t count = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (endpoint_is_queryable(set->endpoints[i]))
-            count += endpoint_status(set->endpoints[i], arena, &statuses[count]);
+        if (endpoint_is_healthy(set->endpoints[i]))
+            endpoint_status(set->endpoints[i], arena, &statuses[count++]);
     warn_of_twins(set, statuses, count);
     endpoint_metrics_set(set->metrics, statuses, count);
     struct store_list *stores = set_list(set, arena, endpoint_is_queryable);
@@ -214,6 +167,137 @@ static void set_publish(struct endpoint_set *set)
     store_list_unref(old_stores);
     store_list_unref(old_peers);
     arena_unref(arena);
+}
+
+/* -- the endpoints there are -- */
+
+/* A round's new list of endpoints. */
+struct reconciling {
+    struct endpoint_set *set;
+    struct endpoint_specs specs;
+    bool is_news; /* the addresses are others than in the round before: complain about them */
+    struct endpoint **endpoints;
+    size_t count;
+    bool changed;
+};
+
+static bool specs_are_news(struct endpoint_set *set, const struct endpoint_specs *specs)
+{
+    struct hash_stream hash;
+    hash_stream_init(&hash);
+    for (size_t i = 0; i < specs->count; i++) {
+        hash_stream_add(&hash, specs->items[i].address.data, specs->items[i].address.len);
+        hash_stream_add(&hash, "", 1);
+    }
+    uint64_t sum = hash_stream_sum(&hash), before = set->specs_hash;
+    set->specs_hash = sum;
+    return sum != before;
+}
+
+static bool is_repeated(const struct endpoint_specs *specs, size_t at)
+{
+    for (size_t i = at + 1; i < specs->count; i++)
+        if (str_equal(specs->items[i].address, specs->items[at].address))
+            return true;
+    return false;
+}
+
+static struct endpoint *set_find(const struct endpoint_set *set, struct str address)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (str_equal(endpoint_address(set->endpoints[i]), address))
+            return set->endpoints[i];
+    return NULL;
+}
+
+/* Endpoints with the same settings share what these became. */
+static struct error *make_tls(struct reconciling *round, const struct endpoint_spec *spec,
+                              struct tls_client **out)
+{
+    *out = NULL;
+    if (!spec->tls.enabled)
+        return NULL;
+    for (size_t i = 0; i < round->count; i++)
+        if (endpoint_tls_equal(&endpoint_spec(round->endpoints[i])->tls, &spec->tls)) {
+            *out = tls_client_ref(endpoint_tls_client(round->endpoints[i]));
+            return NULL;
+        }
+    return tls_client_create(&spec->tls.config, round->set->config.log, out);
+}
+
+static void reconcile_new(struct reconciling *round, const struct endpoint_spec *spec)
+{
+    const struct endpoint_set_config *config = &round->set->config;
+    struct tls_client *tls = NULL;
+    struct error *err = spec->is_group ? error_create(ERROR_INVALID, "groups are not supported yet")
+                                       : make_tls(round, spec, &tls);
+    if (err) {
+        if (round->is_news)
+            log_error(config->log, "skipping endpoint due to TLS configuration error",
+                      KV("addr", spec->address), KV_ERR(err));
+        error_free(err);
+        return;
+    }
+    round->endpoints[round->count++] =
+        endpoint_create(config->loops, spec, tls, config->log, config->metrics);
+    tls_client_unref(tls);
+    round->changed = true;
+}
+
+static void reconcile_one(struct reconciling *round, size_t at)
+{
+    const struct endpoint_spec *spec = &round->specs.items[at];
+    if (is_repeated(&round->specs, at)) {
+        metric_inc(round->set->duplicates);
+        if (round->is_news)
+            log_warn(round->set->config.log, "Duplicate endpoint address is provided",
+                     KV("addr", spec->address));
+        return;
+    }
+    struct endpoint *old = set_find(round->set, spec->address);
+    if (old && endpoint_spec_equal(endpoint_spec(old), spec))
+        round->endpoints[round->count++] = endpoint_ref(old);
+    else
+        reconcile_new(round, spec);
+}
+
+static bool is_kept(const struct reconciling *round, const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < round->count; i++)
+        if (round->endpoints[i] == endpoint)
+            return true;
+    return false;
+}
+
+/* Makes the endpoints those that are wanted now. True when that is all there ever was to ask for.
+ */
+static bool set_reconcile(struct endpoint_set *set)
+{
+    struct arena *arena = arena_create(NULL);
+    struct reconciling round = {.set = set};
+    set->config.specs(set->config.specs_self, arena, &round.specs);
+    round.is_news = specs_are_news(set, &round.specs);
+    round.endpoints = xcalloc(round.specs.count + 1, sizeof(struct endpoint *));
+    for (size_t i = 0; i < round.specs.count; i++)
+        reconcile_one(&round, i);
+    for (size_t i = 0; i < set->count; i++)
+        if (!is_kept(&round, set->endpoints[i])) {
+            endpoint_note_removed(set->endpoints[i]);
+            round.changed = true;
+        }
+    mutex_lock(&set->lock);
+    struct endpoint **old = set->endpoints;
+    size_t old_count = set->count;
+    set->endpoints = round.endpoints;
+    set->count = round.count;
+    mutex_unlock(&set->lock);
+    for (size_t i = 0; i < old_count; i++)
+        endpoint_unref(old[i]);
+    free(old);
+    arena_unref(arena);
+    if (round.changed)
+        set_publish(set);
+    return round.specs.is_complete;
 }
 
 /* -- checking -- */
@@ -243,7 +327,7 @@ static bool check_finish(struct endpoint_set *set, struct endpoint *endpoint,
     struct arena *arena = arena_create(NULL);
     struct peer_info info;
     struct error *err = info_call_finish(call, arena, &info);
-    bool changed = endpoint_note(endpoint, err, &info, set->unhealthy_timeout_ms);
+    bool changed = endpoint_note(endpoint, err, &info, set->config.unhealthy_timeout_ms);
     arena_unref(arena);
     return changed;
 }
@@ -252,7 +336,7 @@ static bool check_finish(struct endpoint_set *set, struct endpoint *endpoint,
  * nobody. */
 static void set_check(struct endpoint_set *set)
 {
-    struct context *ctx = context_create(set->ctx, set->check_timeout_ms);
+    struct context *ctx = context_create(set->ctx, set->config.check_timeout_ms);
     struct info_call **calls = xcalloc(set->count + 1, sizeof(struct info_call *));
     const struct series_wake wake = {set_wake, set};
     size_t pending = set->count;
@@ -276,19 +360,28 @@ static void set_check(struct endpoint_set *set)
     context_unref(ctx);
 }
 
+/* Waits until the next round is due, wanted, or the end. */
+static void set_wait_round(struct endpoint_set *set, int64_t next_ms)
+{
+    mutex_lock(&set->lock);
+    while (!set->is_stale && !context_ended(set->ctx) && time_now_monotonic_ms() < next_ms)
+        thread_cond_wait_until(&set->changed, &set->lock, next_ms);
+    set->is_stale = false;
+    mutex_unlock(&set->lock);
+}
+
 static void set_run(void *arg)
 {
     struct endpoint_set *set = arg;
     while (!context_ended(set->ctx)) {
-        int64_t next_ms = time_now_monotonic_ms() + set->check_interval_ms;
+        int64_t next_ms = time_now_monotonic_ms() + set->config.check_interval_ms;
+        bool is_complete = set_reconcile(set);
         set_check(set);
         mutex_lock(&set->lock);
-        set->is_checked = true;
+        set->is_checked |= is_complete;
         pthread_cond_broadcast(&set->changed);
         mutex_unlock(&set->lock);
-        int64_t left_ms = next_ms - time_now_monotonic_ms();
-        if (left_ms > 0)
-            error_free(context_sleep(set->ctx, left_ms)); /* stop() cuts it short */
+        set_wait_round(set, next_ms);
     }
 }
 
@@ -297,6 +390,15 @@ struct error *endpoint_set_start(struct endpoint_set *set)
     struct error *err = thread_start_joinable("endpoints", set_run, set, &set->thread);
     set->is_started = !err;
     return err;
+}
+
+void endpoint_set_refresh(void *self)
+{
+    struct endpoint_set *set = self;
+    mutex_lock(&set->lock);
+    set->is_stale = true;
+    pthread_cond_broadcast(&set->changed);
+    mutex_unlock(&set->lock);
 }
 
 struct error *endpoint_set_wait_checked(struct endpoint_set *set, struct context *ctx)

@@ -1,9 +1,11 @@
-/* query/endpoint_set.h: the endpoints a query asks: they are checked by Info every few seconds, all
- * at once; those whose last check succeeded make up the stores of the proxy. */
+/* query/endpoint_set.h: the endpoints a query asks: those that discovery gives at the moment. They
+ * are checked by Info every few seconds, all at once; those whose last check succeeded, and strict
+ * ones in any case, make up the stores of the proxy. */
 #pragma once
 
 #include "base/error.h"
 #include "peers/endpoint_status.h"
+#include "query/endpoint_spec.h"
 #include "store/store_list.h"
 
 struct context;
@@ -21,13 +23,11 @@ enum endpoint_metric_label {
 
 struct endpoint_set_config {
     struct event_loops *loops;
-    const struct str *addresses; /* host:port; the same one twice counts once */
-    size_t address_count;
+    endpoint_specs_fn specs; /* asked for at the beginning of each round */
+    void *specs_self;
     int64_t check_interval_ms; /* --endpoint.info-timeout is both: 5 s */
     int64_t check_timeout_ms;
     int64_t unhealthy_timeout_ms; /* --store.unhealthy-timeout */
-    bool compress;                /* --grpc-compression=snappy */
-    struct tls_client *tls;       /* referred to; NULL: in the clear */
     unsigned metric_labels;       /* enum endpoint_metric_label, or-ed */
     struct log *log;
     struct metrics *metrics;
@@ -35,13 +35,12 @@ struct endpoint_set_config {
 
 struct endpoint_set;
 
-/* ERROR_INVALID for an address that is none, or needs discovery (dns+..., which is not there yet).
- */
-MUST_CHECK struct error *endpoint_set_create(const struct endpoint_set_config *config,
-                                             struct endpoint_set **out);
+struct endpoint_set *endpoint_set_create(const struct endpoint_set_config *config);
 /* Starts the checks, on a thread of their own. */
 MUST_CHECK struct error *endpoint_set_start(struct endpoint_set *set);
-/* Waits until each endpoint has been checked once, as long as ctx allows. */
+/* Begins the next round now, or when the running one is over. Any thread. */
+void endpoint_set_refresh(void *set);
+/* Waits until all endpoints there are have been checked once, as long as ctx allows. */
 MUST_CHECK struct error *endpoint_set_wait_checked(struct endpoint_set *set, struct context *ctx);
 /* Ends the checks and waits for that. */
 void endpoint_set_stop(struct endpoint_set *set);

@@ -119,13 +119,14 @@ class Cluster:
 
     # --- Thanos's components, by either program
 
-    def start(self, program, component, name, flags, grpc=True, env=None):
+    def start(self, program, component, name, flags, grpc=True, env=None, wrap=()):
+        """wrap: words in front of the command line, of a program that becomes this one."""
         port, grpc_port = free_port(), free_port() if grpc else None
         argv = [binary(program), component, f"--http-address=127.0.0.1:{port}"]
         if grpc:
             argv.append(f"--grpc-address=127.0.0.1:{grpc_port}")
         argv += ["--http-grace-period=1s", "--grpc-grace-period=1s", *flags]
-        process = self.processes.start(f"{name}-{program}", argv, env={
+        process = self.processes.start(f"{name}-{program}", [*wrap, *argv], env={
             "GOMAXPROCS": "2", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
             "ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=16", **(env or {})})
         return Component(program, process, port, grpc_port)
@@ -137,12 +138,12 @@ class Cluster:
             sidecar.process.wait_ready(sidecar.url + "/-/ready")
         return sidecar
 
-    def query(self, program, endpoints, replica_labels=("replica",), flags=(), wait=True, env=None):
+    def query(self, program, endpoints, replica_labels=("replica",), flags=(), wait=True, env=None, wrap=()):
         """endpoints: components or addresses; ready when all of them are in."""
         addresses = [getattr(endpoint, "grpc", endpoint) for endpoint in endpoints]
         query = self.start(program, "query", "query", [
             *(f"--endpoint={address}" for address in addresses),
-            *(f"--query.replica-label={label}" for label in replica_labels), *flags], env=env)
+            *(f"--query.replica-label={label}" for label in replica_labels), *flags], env=env, wrap=wrap)
         if wait:
             query.process.wait_ready(query.url + "/-/ready")
             wait_until(f"{query.process.name} knows {addresses}", 30, lambda: set(addresses) <= set(healthy(query)))

@@ -21,7 +21,31 @@ struct fixture {
     struct endpoint_set *set;
     struct context *ctx;
     struct arena *arena;
+    struct mutex lock;
+    struct endpoint_spec specs[5];
+    size_t spec_count;
 };
+
+static void fixture_specs(void *self, struct arena *arena, struct endpoint_specs *out)
+{
+    struct fixture *f = self;
+    mutex_lock(&f->lock);
+    out->items = arena_array(arena, f->spec_count, sizeof(*out->items));
+    for (size_t i = 0; i < f->spec_count; i++)
+        out->items[i] = f->specs[i];
+    out->count = f->spec_count;
+    out->is_complete = true;
+    mutex_unlock(&f->lock);
+}
+
+/* The first `count` of the specs, from now on. */
+static void fixture_set_count(struct fixture *f, size_t count)
+{
+    mutex_lock(&f->lock);
+    f->spec_count = count;
+    mutex_unlock(&f->lock);
+    endpoint_set_refresh(f->set);
+}
 
 static void fixture_start_server(struct fixture *f, size_t i)
 {
@@ -41,8 +65,8 @@ static void fixture_stop_server(struct fixture *f, size_t i)
 static void fixture_init(struct fixture *f, int64_t unhealthy_timeout_ms)
 {
     static const char *const replicas[] = {"a", "b", "c"};
-    struct str addresses[4];
     *f = (struct fixture){.arena = arena_create(NULL)};
+    mutex_init(&f->lock);
     for (size_t i = 0; i < 3; i++) {
         struct memory_store *store = memory_store_create();
         memory_store_add(store, (int64_t[]){1000}, 1, "__name__", "up", "replica", replicas[i],
@@ -50,27 +74,26 @@ static void fixture_init(struct fixture *f, int64_t unhealthy_timeout_ms)
         memory_store_add_range(store, labels_of(f->arena, "replica", replicas[i], NULL));
         f->stores[i] = memory_store_base(store);
         fixture_start_server(f, i);
-        addresses[i] = str_from(f->addresses[i]);
+        f->specs[i].address = str_from(f->addresses[i]);
     }
-    addresses[3] = addresses[0];
+    f->specs[3].address = f->specs[0].address;
+    f->spec_count = 4;
     f->loops = event_loops_create(1);
     f->log = log_create(2, LOG_ERROR, LOG_LOGFMT, STR(""));
     f->metrics = metrics_create();
     f->ctx = context_create(NULL, 30000);
     context_collect_warnings(f->ctx);
-    CHECK_OK(endpoint_set_create(
-        &(struct endpoint_set_config){
-            .loops = f->loops,
-            .addresses = addresses,
-            .address_count = 4,
-            .check_interval_ms = 50,
-            .check_timeout_ms = 2000,
-            .unhealthy_timeout_ms = unhealthy_timeout_ms,
-            .metric_labels = ENDPOINT_METRIC_EXTERNAL_LABELS | ENDPOINT_METRIC_STORE_TYPE,
-            .log = f->log,
-            .metrics = f->metrics,
-        },
-        &f->set));
+    f->set = endpoint_set_create(&(struct endpoint_set_config){
+        .loops = f->loops,
+        .specs = fixture_specs,
+        .specs_self = f,
+        .check_interval_ms = 50,
+        .check_timeout_ms = 2000,
+        .unhealthy_timeout_ms = unhealthy_timeout_ms,
+        .metric_labels = ENDPOINT_METRIC_EXTERNAL_LABELS | ENDPOINT_METRIC_STORE_TYPE,
+        .log = f->log,
+        .metrics = f->metrics,
+    });
 }
 
 static void fixture_deinit(struct fixture *f)
@@ -81,6 +104,7 @@ static void fixture_deinit(struct fixture *f)
     event_loops_free(f->loops);
     metrics_free(f->metrics);
     log_free(f->log);
+    mutex_deinit(&f->lock);
     for (size_t i = 0; i < 3; i++) {
         if (f->is_running[i])
             fixture_stop_server(f, i);
@@ -129,7 +153,7 @@ TEST(endpoints_come_go_and_come_back)
     CHECK_OK(endpoint_set_start(f.set));
     CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
     CHECK_EQ(fixture_stores(&f), 3); /* the one given twice counts once */
-    check_metrics(&f, "thanos_query_duplicated_endpoint_addresses_total 1\n", true);
+    check_metrics(&f, "thanos_query_duplicated_endpoint_addresses_total 0\n", false);
     check_metrics(&f,
                   "thanos_store_nodes_grpc_connections{external_labels=\"{replica=\\\"b\\\"}\","
                   "store_type=\"sidecar\"} 1\n",
@@ -211,31 +235,79 @@ TEST(queries_go_to_the_endpoints_and_outlive_their_removal)
     fixture_deinit(&f);
 }
 
-static const struct {
-    const char *name, *address;
-} bad_addresses[] = {
-    {"discovery", "dns+prometheus:10901"},
-    {"no port", "localhost"},
-    {"no host", ":10901"},
-    {"port 0", "localhost:0"},
-    {"port of letters", "localhost:http"},
-    {"empty", ""},
-};
-
-TEST(addresses_are_checked)
+TEST(endpoints_come_and_go_with_discovery)
 {
-    for_each_case(c, bad_addresses) {
-        struct str address = str_from(c->address);
-        struct endpoint_set *set;
-        CHECK_ERROR(
-            endpoint_set_create(
-                &(struct endpoint_set_config){.addresses = &address, .address_count = 1}, &set),
-            ERROR_INVALID);
-    }
+    struct fixture f;
+    fixture_init(&f, 60000);
+    fixture_set_count(&f, 1);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 1);
+    fixture_set_count(&f, 3);
+    fixture_wait_stores(&f, 3);
+    CHECK_EQ(fixture_statuses(&f).count, 3);
+    fixture_set_count(&f, 2);
+    fixture_wait_stores(&f, 2);
+    CHECK_EQ(fixture_statuses(&f).count, 2); /* what is not wanted is not shown */
+    check_metrics(&f, "replica=\\\"c\\\"", false);
+    fixture_set_count(&f, 0);
+    fixture_wait_stores(&f, 0);
+    CHECK_EQ(fixture_statuses(&f).count, 0);
+    fixture_deinit(&f);
+}
+
+TEST(strict_endpoints_are_asked_whatever_their_health)
+{
+    struct fixture f;
+    fixture_init(&f, 100);
+    f.specs[0].is_strict = f.specs[1].is_strict = true;
+    fixture_set_count(&f, 3);
+    fixture_stop_server(&f, 0); /* never reached */
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 3);
+    CHECK_EQ(fixture_statuses(&f).count, 2); /* nothing is known of it */
+    check_metrics(&f,
+                  "thanos_store_nodes_grpc_connections{external_labels=\"no_external_labels\","
+                  "store_type=\"unknown-store-api\"} 1\n",
+                  true);
+    fixture_stop_server(&f, 1);
+    fixture_stop_server(&f, 2);
+    fixture_wait_stores(&f, 2);
+    int64_t until = time_now_monotonic_ms() + 15000;
+    while (fixture_statuses(&f).count == 2 && time_now_monotonic_ms() < until)
+        CHECK_OK(context_sleep(f.ctx, 10));
+    CHECK_EQ(fixture_statuses(&f).count, 1); /* the strict one is shown for ever */
+    CHECK(fixture_statuses(&f).items[0].last_error.len > 0);
+    fixture_set_count(&f, 0);
+    fixture_wait_stores(&f, 0);
+    fixture_deinit(&f);
+}
+
+TEST(an_endpoint_with_other_settings_is_another_one)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    fixture_set_count(&f, 3);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 3);
+    mutex_lock(&f.lock);
+    f.specs[0].tls = (struct endpoint_tls){true, {.min_version = TLS_VERSION_1_2}};
+    f.specs[1].tls = f.specs[0].tls;
+    f.specs[1].tls.config.ca_file = STR("/nowhere/ca.pem"); /* left out, with a line in the log */
+    f.specs[2].compress = true;
+    mutex_unlock(&f.lock);
+    endpoint_set_refresh(f.set);
+    fixture_wait_stores(&f, 1); /* no server here speaks TLS */
+    CHECK_EQ(fixture_statuses(&f).count, 1);
+    fixture_deinit(&f);
 }
 
 TEST_MAIN(TEST_ENTRY(endpoints_come_go_and_come_back),
           TEST_ENTRY(endpoints_away_for_long_are_forgotten),
           TEST_ENTRY(endpoints_that_are_not_ready_are_not_asked),
           TEST_ENTRY(queries_go_to_the_endpoints_and_outlive_their_removal),
-          TEST_ENTRY(addresses_are_checked))
+          TEST_ENTRY(endpoints_come_and_go_with_discovery),
+          TEST_ENTRY(strict_endpoints_are_asked_whatever_their_health),
+          TEST_ENTRY(an_endpoint_with_other_settings_is_another_one))
