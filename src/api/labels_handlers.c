@@ -4,6 +4,7 @@
 #include "api/query_call.h"
 #include "api/query_params.h"
 #include "api/result_json.h"
+#include "api/tenancy.h"
 #include "base/vec.h"
 #include "model/quote.h"
 #include "runtime/context.h"
@@ -47,6 +48,8 @@ static struct error *read_params(const struct query_api_config *config,
         err = param_limit(req, &out->limit);
     if (!err)
         err = param_selectors(req, "match[]", &out->matches, &out->match_count);
+    if (!err)
+        err = tenancy_enforce_matches(config, req, &out->matches, &out->match_count);
     if (!err)
         err = param_selectors(req, "storeMatch[]", &stores, &out->query.store_match_count);
     if (!err)

@@ -7,6 +7,7 @@
 #include "api/api_response.h"
 #include "api/params.h"
 #include "api/query_call.h"
+#include "api/query_params.h"
 #include "promql/parse.h"
 #include "runtime/context.h"
 
@@ -303,17 +304,27 @@ static struct error *read_tsdb_question(const struct http_request *req,
     return NULL;
 }
 
-/* Of all databases and all tenants. */
-static struct tsdb_stats add_statistics(const struct peers_answer *answer, int64_t limit,
-                                        struct arena *arena)
+/* Of all databases and all tenants, or of the one that is asked for. */
+static struct error *add_statistics(const struct peers_answer *answer,
+                                    const struct tsdb_question *question, struct arena *arena,
+                                    struct tsdb_stats *all)
 {
-    struct tsdb_stats all = {0};
+    size_t found = 0;
+    *all = (struct tsdb_stats){0};
     for (size_t i = 0; i < answer->tsdb.count; i++)
-        for (size_t j = 0; j < answer->tsdb.items[i].tenants.count; j++)
-            tsdb_stats_add(&all, &answer->tsdb.items[i].tenants.items[j].stats, arena);
+        for (size_t j = 0; j < answer->tsdb.items[i].tenants.count; j++) {
+            const struct tsdb_tenant *tenant = &answer->tsdb.items[i].tenants.items[j];
+            if (question->tenant.len && !str_equal(tenant->tenant, question->tenant))
+                continue;
+            tsdb_stats_add(all, &tenant->stats, arena);
+            found++;
+        }
+    if (question->tenant.len && found == 0)
+        return error_create(ERROR_INTERNAL, "retrieving tsdb statistics: %.*s tenant not found",
+                            STR_ARG(question->tenant));
     for (int i = 0; i < TSDB_LISTS; i++)
-        all.lists[i].list.count = size_min(all.lists[i].list.count, (size_t)limit);
-    return all;
+        all->lists[i].list.count = size_min(all->lists[i].list.count, (size_t)question->limit);
+    return NULL;
 }
 
 struct error *handle_tsdb_status(void *self, struct http_request *req, struct http_response *res)
@@ -323,12 +334,16 @@ struct error *handle_tsdb_status(void *self, struct http_request *req, struct ht
     struct peers_answer answer;
     struct query_call call;
     struct error *err = read_tsdb_question(req, &question.tsdb);
+    if (!err && api->config.enforce_tenancy)
+        err = query_params_tenant(&api->config, req, &question.tsdb.tenant);
     if (err)
         return err;
     err = ask(&call, api, req, &question, api->config.status_partial_response,
               "retrieving tsdb statistics: proxy TSDBStatistics", &answer);
+    struct tsdb_stats stats;
+    if (!err)
+        err = add_statistics(&answer, &question.tsdb, call.arena, &stats);
     if (!err) {
-        const struct tsdb_stats stats = add_statistics(&answer, question.tsdb.limit, call.arena);
         struct json_writer json = api_begin(res);
         record_write_json(&json, &tsdb_stats_type, &stats);
         api_end(res, &json, call.ctx);

@@ -25,6 +25,26 @@ static struct error *options(void *self, struct http_request *req, struct http_r
     return NULL;
 }
 
+static struct error *redirect_to_graph(void *self, struct http_request *req,
+                                       struct http_response *res)
+{
+    const struct query_api *api = self;
+    struct str to = arena_printf(req->arena, "%.*s/graph", STR_ARG(api->config.route_prefix));
+    res->status = 302;
+    http_response_header(res, STR("Location"), to);
+    return NULL;
+}
+
+static struct error *page(void *self, struct http_request *req, struct http_response *res)
+{
+    const struct query_api *api = self;
+    res->status = 404;
+    res->content_type = STR("text/plain; charset=utf-8");
+    buf_printf(&res->body, "There is no web UI. The API is at %.*s/api/v1.\n",
+               STR_ARG(api->config.route_prefix));
+    return NULL;
+}
+
 /* Thanos serves it, Titan does not know it yet: said so, rather than answered with nothing. */
 static struct error *not_yet(void *self, struct http_request *req, struct http_response *res)
 {
@@ -128,33 +148,73 @@ static struct pool *pool_of(const struct query_api_config *config, enum pool_cho
                                      : config->quick;
 }
 
-static char *pattern_of(const struct query_api_config *config, const char *path)
+/* What Thanos's web UI lives on: with a prefix, the way to it; there is none here. */
+static const struct {
+    const char *pattern; /* "%s": the prefix */
+    http_handler handler;
+    bool needs_prefix;
+} pages[] = {
+    {"/", redirect_to_graph, true},
+    {"%s", redirect_to_graph, true},
+    {"%s/", page, false},
+    {"%s/graph", page, false},
+};
+
+static void add_route(struct query_api *api, char *pattern, const struct http_route *route)
+{
+    size_t at = api->route_count++;
+    api->patterns[at] = pattern;
+    api->routes[at] = *route;
+    api->routes[at].pattern = pattern;
+    api->routes[at].self = api;
+}
+
+static char *pattern_of(const struct query_api_config *config, const char *folder, const char *path)
 {
     struct buf text = {0};
-    buf_printf(&text, "%.*s/api/v1/%s", STR_ARG(config->route_prefix), path);
+    buf_printf(&text, "%.*s%s%s", STR_ARG(config->route_prefix), folder, path);
     char *pattern = str_dup(buf_str(&text));
     buf_deinit(&text);
     return pattern;
+}
+
+static void add_endpoints(struct query_api *api)
+{
+    for (size_t i = 0; i < countof(endpoints); i++) {
+        const struct http_route route = {.methods = endpoints[i].methods,
+                                         .handler = endpoints[i].handler,
+                                         .pool = pool_of(&api->config, endpoints[i].pool),
+                                         .body_max = FORM_MAX,
+                                         .name = endpoints[i].name,
+                                         .error_respond = error_respond};
+        add_route(api, pattern_of(&api->config, "/api/v1/", endpoints[i].path), &route);
+    }
+}
+
+static void add_pages(struct query_api *api)
+{
+    bool has_prefix = api->config.route_prefix.len > 0;
+    for (size_t i = 0; i < countof(pages); i++) {
+        bool is_prefixed = strncmp(pages[i].pattern, "%s", 2) == 0;
+        const char *path = pages[i].pattern + (is_prefixed ? 2 : 0);
+        const struct http_route route = {.methods = "GET",
+                                         .handler = pages[i].handler,
+                                         .pool = api->config.quick,
+                                         .name = "react-static"};
+        if (has_prefix || !pages[i].needs_prefix)
+            add_route(api, is_prefixed ? pattern_of(&api->config, "", path) : xstrdup(path),
+                      &route);
+    }
 }
 
 struct query_api *query_api_create(const struct query_api_config *config)
 {
     struct query_api *api = xcalloc(1, sizeof(*api));
     api->config = *config;
-    api->route_count = countof(endpoints);
-    api->routes = xcalloc(api->route_count, sizeof(*api->routes));
-    api->patterns = xcalloc(api->route_count, sizeof(*api->patterns));
-    for (size_t i = 0; i < api->route_count; i++) {
-        api->patterns[i] = pattern_of(config, endpoints[i].path);
-        api->routes[i] = (struct http_route){.methods = endpoints[i].methods,
-                                             .pattern = api->patterns[i],
-                                             .handler = endpoints[i].handler,
-                                             .self = api,
-                                             .pool = pool_of(config, endpoints[i].pool),
-                                             .body_max = FORM_MAX,
-                                             .name = endpoints[i].name,
-                                             .error_respond = error_respond};
-    }
+    api->routes = xcalloc(countof(endpoints) + countof(pages), sizeof(*api->routes));
+    api->patterns = xcalloc(countof(endpoints) + countof(pages), sizeof(*api->patterns));
+    add_endpoints(api);
+    add_pages(api);
     register_metrics(api);
     return api;
 }

@@ -3,6 +3,7 @@
 #include "api/query_call.h"
 #include "api/query_params.h"
 #include "api/result_json.h"
+#include "api/tenancy.h"
 #include "codec/float_text.h"
 #include "promql/engine.h"
 #include "runtime/context.h"
@@ -168,6 +169,8 @@ struct error *handle_query(void *self, struct http_request *req, struct http_res
     const struct query_api *api = self;
     struct query_params params;
     struct error *err = query_params_instant(&api->config, req, time_now_ms(), &params);
+    if (!err)
+        err = tenancy_enforce_query(&api->config, req, &params.query);
     return err ? err : run_params(api, req, &params, res);
 }
 
@@ -176,6 +179,8 @@ struct error *handle_query_range(void *self, struct http_request *req, struct ht
     const struct query_api *api = self;
     struct query_params params;
     struct error *err = query_params_range(&api->config, req, &params);
+    if (!err)
+        err = tenancy_enforce_query(&api->config, req, &params.query);
     if (err)
         return err;
     metric_observe(api->range_seconds,

@@ -86,12 +86,12 @@ static const struct flag query_flags[] = {
               "Compression of requests to endpoints: snappy or none.", .deprecated = true),
     FLAG_ENUM(QUERY, client_min_version, "grpc-client-tls-min-version", TLS_VERSION_CHOICES, "1.3",
               "Lowest TLS version towards endpoints.", .deprecated = true),
-    FLAG_STRING(QUERY, route_prefix, "web.route-prefix", "", "Prefix of the API's paths.",
-                .later = true),
-    FLAG_STRING(QUERY, external_prefix, "web.external-prefix", "", "Prefix of links and redirects.",
-                .later = true),
-    FLAG_STRING(QUERY, prefix_header, "web.prefix-header", "", "Header that names a prefix.",
-                .later = true),
+    FLAG_STRING(QUERY, route_prefix, "web.route-prefix", "",
+                "Prefix of the API's paths; else that of --web.external-prefix."),
+    FLAG_STRING(QUERY, external_prefix, "web.external-prefix", "",
+                "Prefix of links in a web UI, which there is none of; see --web.route-prefix."),
+    FLAG_STRING(QUERY, prefix_header, "web.prefix-header", "",
+                "Header that names a prefix of links; no effect without a web UI."),
     FLAG_BOOL(QUERY, disable_cors, "web.disable-cors", "Send no CORS headers."),
     FLAG_DURATION(QUERY, timeout_ms, "query.timeout", "2m", "How long a query may take."),
     FLAG_ENUM(QUERY, engine, "query.promql-engine", "prometheus|thanos", "prometheus",
@@ -154,7 +154,7 @@ static const struct flag query_flags[] = {
               "|organization|organizationalUnit|commonName", "",
               "Field of the client certificate that names the tenant.", .later = true),
     FLAG_BOOL(QUERY, enforce_tenancy, "query.enforce-tenancy",
-              "Restrict queries to their tenant's series.", .later = true),
+              "Restrict queries, series and labels to their tenant's series."),
     FLAG_STRING(QUERY, tenant_label, "query.tenant-label-name", "tenant_id", "Label for that."),
     FLAG_DURATION(QUERY, dns_interval_ms, "store.sd-dns-interval", "30s",
                   "How often names are looked up."),
@@ -446,11 +446,34 @@ static void query_build_engine(struct query *query)
     query->engine = engine_create(&engine);
 }
 
+/* "/foo", or empty; slashes around it do not count. */
+static struct str route_prefix_of(const struct query_config *config, struct arena *arena)
+{
+    struct str prefix = config->route_prefix.len ? config->route_prefix : config->external_prefix;
+    while (prefix.len && prefix.data[0] == '/')
+        prefix = str_slice(prefix, 1, prefix.len);
+    while (prefix.len && prefix.data[prefix.len - 1] == '/')
+        prefix.len--;
+    return prefix.len ? arena_printf(arena, "/%.*s", STR_ARG(prefix)) : STR("");
+}
+
+/* What a user may expect of flags and does not get. */
+static void warn_of_flags(const struct query *query)
+{
+    struct log *log = component_log(query->component);
+    if (query->config->prefix_header.len)
+        log_warn(log, "no web UI, so --web.prefix-header has no effect");
+    if (query->config->enforce_tenancy)
+        log_warn(log, "tenancy is enforced for queries, series, labels and the TSDB status; rules, "
+                      "alerts, targets, metadata, exemplars, stores and gRPC are not restricted");
+}
+
 static void query_build_api(struct query *query)
 {
     const struct query_config *config = query->config;
     const struct pools *pools = component_pools(query->component);
     note_flags(query);
+    warn_of_flags(query);
     const struct query_api_config api = {
         .engine = query->engine,
         .store = query->store,
@@ -470,8 +493,11 @@ static void query_build_api(struct query *query)
         .query_memory_max = (size_t)config->memory_max,
         .tenant_header = config->tenant_header,
         .default_tenant = config->default_tenant,
+        .enforce_tenancy = config->enforce_tenancy,
+        .tenant_label = config->tenant_label,
         .engine_name = config->engine ? STR("thanos") : STR("prometheus"),
         .disable_cors = config->disable_cors,
+        .route_prefix = route_prefix_of(config, query->arena),
         .endpoints = endpoint_set_statuses,
         .endpoints_self = query->endpoints,
         .peers = endpoint_peers_answer,

@@ -363,6 +363,38 @@ TEST(tenants_must_be_plain_names)
     api_fixture_deinit(&fixture);
 }
 
+TEST(tenants_see_their_own_series_where_that_is_enforced)
+{
+    static const struct {
+        const char *name, *want;
+    } cases[] = {
+        {"query?query=up%7Bjob=~%22.*%22%7D&time=2&dedup=0", "\"result\":[]"},
+        {"query?query=sum(go_info%7Bjob!=%22q%22%7D)%2B1&time=2", "\"value\":[2,\"2001\"]"},
+        {"query_range?query=count(%7B__name__=~%22.%2B%22%7D)&start=2&end=2", "[[2,\"1\"]]"},
+        {"query?query=up%7B",
+         "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"error parsing query "
+         "string, when enforcing tenenacy: 1:4: parse error: unexpected end of input inside "
+         "braces\"}"},
+        {"series?match[]=up&match[]=go_info%7Bjob=%22p%22%7D",
+         "\"data\":[{\"__name__\":\"go_info\",\"job\":\"q\"}]}"},
+        {"labels", "\"data\":[\"__name__\",\"job\"]}"},
+        {"labels?match[]=up", "\"data\":[]}"},
+        {"label/job/values", "\"data\":[\"q\"]}"},
+    };
+    struct api_fixture fixture;
+    fill(&fixture);
+    fixture.config.default_tenant = STR("q");
+    fixture.config.tenant_label = STR("job");
+    fixture.config.enforce_tenancy = true;
+    for_each_case(c, cases) {
+        char target[200];
+        snprintf(target, sizeof(target), "/api/v1/%s", c->name);
+        CHECK(str_contains(api_get(&fixture, target), str_from(c->want)));
+    }
+    test_case_name = NULL;
+    api_fixture_deinit(&fixture);
+}
+
 TEST(a_query_keeps_to_its_memory)
 {
     struct api_fixture fixture;
@@ -445,6 +477,7 @@ TEST_MAIN(TEST_ENTRY(requests_are_answered_as_thanos_answers_them),
           TEST_ENTRY(only_warnings_about_data_forbid_caching),
           TEST_ENTRY(failures_of_stores_are_failures_of_execution),
           TEST_ENTRY(series_that_fail_half_way_leave_no_half_answer),
-          TEST_ENTRY(tenants_must_be_plain_names), TEST_ENTRY(a_query_keeps_to_its_memory),
-          TEST_ENTRY(statistics_are_given_when_asked_for),
+          TEST_ENTRY(tenants_must_be_plain_names),
+          TEST_ENTRY(tenants_see_their_own_series_where_that_is_enforced),
+          TEST_ENTRY(a_query_keeps_to_its_memory), TEST_ENTRY(statistics_are_given_when_asked_for),
           TEST_ENTRY(endpoints_and_flags_are_listed))
