@@ -16,6 +16,7 @@ struct annotation {
     enum annotation_kind kind;
     struct position position;
     char *text;
+    uint64_t times; /* how often it happened, where that is told; else 0 */
 
     /* Of repairs; samples 0: none. */
     uint64_t samples;
@@ -75,21 +76,37 @@ static void move_position(struct annotation *item, struct position position)
         item->position = position;
 }
 
+static void add(struct annotations *annotations, enum annotation_kind kind,
+                struct position position, uint64_t times, const char *format, va_list args)
+{
+    struct buf text = {0};
+    buf_vprintf(&text, format, args);
+    buf_append_byte(&text, 0);
+    mutex_lock(&annotations->lock);
+    struct annotation *item = find_or_add(annotations, kind, text.data);
+    if (item) {
+        item->times += times;
+        move_position(item, position);
+    }
+    mutex_unlock(&annotations->lock);
+}
+
 void annotations_add(struct annotations *annotations, enum annotation_kind kind,
                      struct position position, const char *format, ...)
 {
-    struct buf text = {0};
     va_list args;
     va_start(args, format);
-    buf_vprintf(&text, format, args);
+    add(annotations, kind, position, 0, format, args);
     va_end(args);
-    buf_append_byte(&text, 0);
+}
 
-    mutex_lock(&annotations->lock);
-    struct annotation *item = find_or_add(annotations, kind, text.data);
-    if (item)
-        move_position(item, position);
-    mutex_unlock(&annotations->lock);
+void annotations_add_counted(struct annotations *annotations, enum annotation_kind kind,
+                             struct position position, uint64_t count, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(annotations, kind, position, count, format, args);
+    va_end(args);
 }
 
 const char *annotation_float(char out[ANNOTATION_FLOAT_MAX], double value)
@@ -159,6 +176,8 @@ static struct str print_item(const struct annotations *annotations, const struct
         buf_append_cstr(&text, " to ");
         print_time(&text, item->max_time);
     }
+    if (item->times > 1)
+        buf_printf(&text, " (%llu occurrences)", (unsigned long long)item->times);
     buf_append_cstr(&text, " (");
     promql_position_print(&text, annotations->query, item->position);
     buf_append_cstr(&text, ")");

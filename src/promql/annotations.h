@@ -27,6 +27,10 @@ void annotations_free(struct annotations *annotations); /* NULL is fine */
 /* Without "PromQL warning: " and without the place: both are put around it at the end. */
 void annotations_add(struct annotations *annotations, enum annotation_kind kind,
                      struct position position, const char *format, ...) PRINTF_LIKE(4, 5);
+/* The same, for something that happened count times; the sum is told when it is more than one. */
+void annotations_add_counted(struct annotations *annotations, enum annotation_kind kind,
+                             struct position position, uint64_t count, const char *format, ...)
+    PRINTF_LIKE(5, 6);
 /* A float as Go's %g prints it, NUL-terminated. Gives out. */
 enum { ANNOTATION_FLOAT_MAX = 360 };
 const char *annotation_float(char out[ANNOTATION_FLOAT_MAX], double value);

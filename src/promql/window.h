@@ -45,6 +45,13 @@ struct window_spec {
 enum window_note {
     NOTE_MIXED = 1 << 0,              /* a window with floats and histograms was left out */
     NOTE_HISTOGRAMS_IGNORED = 1 << 1, /* histograms were left out of windows with floats */
+    NOTE_SCHEMAS_MIXED = 1 << 2,      /* exponential and custom buckets: left out */
+    NOTE_NOT_COUNTER = 1 << 3,        /* a gauge histogram where a counter is expected */
+    NOTE_NOT_GAUGE = 1 << 4,          /* or the other way round */
+    NOTE_COLLISION = 1 << 5,          /* histograms of a sum contradict each other about resets */
+    NOTE_RECONCILED_SUM = 1 << 6,     /* custom bounds differed, in sums over time, */
+    NOTE_RECONCILED_ADD = 1 << 7,     /* when resets were made good, */
+    NOTE_RECONCILED_SUBTRACT = 1 << 8 /* or for a difference */
 };
 
 /* What happened in a row, for annotations and statistics. Added to, never cleared. */
@@ -56,7 +63,8 @@ struct window_notes {
 
 /* Fills a row of the batch (values, present, first, last; histograms when there are any) from the
  * samples, whose columns it may change. arena: the batch's; scratch: for memory of the call alone.
- * A result that is a histogram is the sample's own. Fails with ERROR_QUERY where histograms meet a
+ * Histograms of instant selections, first_over_time and last_over_time are the samples' own, others
+ * live in the batch's arena. Fails with ERROR_QUERY where histograms meet a
  * function that does not know them, and for parameters that a function refuses. */
 MUST_CHECK struct error *window_run(const struct window_spec *spec, struct samples *samples,
                                     struct arena *scratch, struct arena *arena,

@@ -1,7 +1,8 @@
 /* Functions that look for resets or changes from sample to sample: rate and its kin. */
 #include <math.h>
 
-#include "promql/window_pass.h"
+#include "promql/window_mixed.h"
+#include "promql/window_scale.h"
 
 /* ---- rate, increase, delta ---- */
 
@@ -76,61 +77,23 @@ static ALWAYS_INLINE double sampled_increase(struct pass *pass, const struct win
     return increase;
 }
 
-/* What the increase is multiplied by, for samples that cover `sampled` seconds. */
-static ALWAYS_INLINE double scale(const struct pass *pass, double sampled, double to_start,
-                                  double to_end, bool is_rate)
-{
-    double factor = sampled == 0 ? 1 : (sampled + to_start + to_end) / sampled;
-    return is_rate ? factor / pass->range_seconds : factor;
-}
-
-/* A counter that began within the window, at a time that is known, was 0 then. */
-static bool from_start(struct pass *pass, const struct window *window, bool is_rate, double *out)
-{
-    size_t last = window->count - 1;
-    int64_t began = window->starts[0], since = window->end - pass->spec->range_ms;
-    if (began == 0 || began <= since || began >= window->times[0])
-        return false;
-    double interval = 0;
-    if (last > 0)
-        interval = (double)(window->times[last] - window->times[0]) / 1000 / (double)last;
-    double to_end = (double)(window->end - window->times[last]) / 1000;
-    if (to_end >= interval * 1.1)
-        to_end = interval / 2;
-    double sampled = (double)(window->times[last] - began) / 1000;
-    *out = (sampled_increase(pass, window, true) + window->values[0]) *
-           scale(pass, sampled, 0, to_end, is_rate);
-    return true;
-}
-
 static ALWAYS_INLINE bool extrapolated(struct pass *pass, const struct window *window,
                                        bool is_counter, bool is_rate, double *out)
 {
+    double factor;
     if (is_counter && window->starts) {
         note_overlap(pass, window);
-        if (from_start(pass, window, is_rate, out))
+        if (scale_from_start(pass, window->times, window->starts, window->count, window->end,
+                             is_rate, &factor)) {
+            *out = (sampled_increase(pass, window, true) + window->values[0]) * factor;
             return true;
+        }
     }
     if (window->count < 2)
         return false;
     double increase = sampled_increase(pass, window, is_counter);
-    int64_t first_time = window->times[0], last_time = window->times[window->count - 1];
-    double to_start = (double)(first_time - (window->end - pass->spec->range_ms)) / 1000;
-    double to_end = (double)(window->end - last_time) / 1000;
-    double sampled = (double)(last_time - first_time) / 1000;
-    double average = sampled / (double)(window->count - 1);
-    double threshold = average * 1.1;
-
-    if (to_start >= threshold)
-        to_start = average / 2;
-    if (is_counter && increase > 0 && window->values[0] >= 0) {
-        double to_zero = sampled * (window->values[0] / increase);
-        if (to_zero < to_start)
-            to_start = to_zero;
-    }
-    if (to_end >= threshold)
-        to_end = average / 2;
-    *out = increase * scale(pass, sampled, to_start, to_end, is_rate);
+    *out = increase * scale_extrapolated(pass, window->times, window->count, window->end,
+                                         is_counter, is_rate, window->values[0], increase);
     return true;
 }
 
@@ -238,12 +201,12 @@ static bool extended_changes_at(struct pass *pass, const struct window *window, 
     return extended_resets_at(pass, window, out);
 }
 
-WINDOW_FUNCTION(rate, find_resets, HISTOGRAMS_ALONE, 2)
-WINDOW_FUNCTION(increase, find_resets, HISTOGRAMS_ALONE, 2)
-WINDOW_FUNCTION(delta, NULL, HISTOGRAMS_ALONE, 2)
-WINDOW_FUNCTION(irate, NULL, HISTOGRAMS_COUNT, 2)
-WINDOW_FUNCTION(idelta, NULL, HISTOGRAMS_COUNT, 2)
-WINDOW_FUNCTION(resets, count_resets, HISTOGRAMS_COUNT, 1)
-WINDOW_FUNCTION(changes, count_changes, HISTOGRAMS_COUNT, 1)
-WINDOW_FUNCTION(extended_resets, count_resets, HISTOGRAMS_COUNT, 1)
-WINDOW_FUNCTION(extended_changes, count_changes, HISTOGRAMS_COUNT, 1)
+WINDOW_FUNCTION(rate, find_resets, HISTOGRAMS_ALONE, window_histogram_rate)
+WINDOW_FUNCTION(increase, find_resets, HISTOGRAMS_ALONE, window_histogram_increase)
+WINDOW_FUNCTION(delta, NULL, HISTOGRAMS_ALONE, window_histogram_delta)
+WINDOW_FUNCTION(irate, NULL, HISTOGRAMS_COUNT, NULL)
+WINDOW_FUNCTION(idelta, NULL, HISTOGRAMS_COUNT, NULL)
+WINDOW_FUNCTION(resets, count_resets, HISTOGRAMS_COUNT, NULL)
+WINDOW_FUNCTION(changes, count_changes, HISTOGRAMS_COUNT, NULL)
+WINDOW_FUNCTION(extended_resets, count_resets, HISTOGRAMS_COUNT, NULL)
+WINDOW_FUNCTION(extended_changes, count_changes, HISTOGRAMS_COUNT, NULL)

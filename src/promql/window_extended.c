@@ -9,7 +9,7 @@
  * lie on the line between the samples around them. A counter that was reset between two samples
  * comes from zero: at the time where its start time says so, else at the sample before. Samples
  * before the start and behind the end are seen up to the lookback. */
-#include "promql/window_pass.h"
+#include "promql/window_mixed.h"
 
 struct point {
     int64_t time, start; /* start: 0 is not known */
@@ -209,9 +209,9 @@ static bool extended_delta_at(struct pass *pass, const struct window *window, do
     return extended(pass, window, false, false, out);
 }
 
-WINDOW_FUNCTION(extended_rate, NULL, HISTOGRAMS_ALONE, 1)
-WINDOW_FUNCTION(extended_increase, NULL, HISTOGRAMS_ALONE, 1)
-WINDOW_FUNCTION(extended_delta, NULL, HISTOGRAMS_ALONE, 1)
+WINDOW_FUNCTION(extended_rate, NULL, HISTOGRAMS_ALONE, window_histogram_extended_rate)
+WINDOW_FUNCTION(extended_increase, NULL, HISTOGRAMS_ALONE, window_histogram_extended_increase)
+WINDOW_FUNCTION(extended_delta, NULL, HISTOGRAMS_ALONE, window_histogram_extended_delta)
 
 /* ---- the range vector itself ---- */
 
@@ -269,4 +269,4 @@ static bool smoothed_at(struct pass *pass, const struct window *window, double *
     return true;
 }
 
-WINDOW_FUNCTION(smoothed, NULL, HISTOGRAMS_ALONE, 1)
+WINDOW_FUNCTION(smoothed, NULL, HISTOGRAMS_ALONE, window_histogram_smoothed)

@@ -43,17 +43,22 @@ typedef bool (*window_at)(struct pass *pass, const struct window *window, double
 
 /* What a function does about histograms in its windows. */
 enum histogram_rule {
-    HISTOGRAMS_ALONE,   /* floats or histograms, never both; histograms alone are for later */
+    HISTOGRAMS_ALONE,   /* floats or histograms, never both */
     HISTOGRAMS_IGNORED, /* only floats count */
-    HISTOGRAMS_COUNT,   /* a sample is a sample; see sample_at() */
+    HISTOGRAMS_COUNT,   /* a sample is a sample; see window_mixed.c */
 };
+
+struct mixed_pass; /* promql/window_mixed.h */
+struct histogram_window;
+typedef struct histogram *(*window_histograms_at)(struct mixed_pass *pass,
+                                                  const struct histogram_window *window);
 
 struct window_function {
     void (*each)(struct pass *pass, double *out, uint64_t *present);
     window_at at;
     void (*begin)(struct pass *pass);
     enum histogram_rule rule;
-    size_t least; /* floats it takes to give a result */
+    window_histograms_at histograms; /* of HISTOGRAMS_ALONE: its other half */
 };
 
 /* Ends of the window, moved to a step's place; times never go back from step to step. */
@@ -109,12 +114,12 @@ static ALWAYS_INLINE void each_window(struct pass *pass, double *out, uint64_t *
 }
 
 /* Defines window_NAME, a row of window.c's table, from NAME_at(). */
-#define WINDOW_FUNCTION(name, begin, rule, least)                                                  \
+#define WINDOW_FUNCTION(name, begin, rule, histograms)                                             \
     static void name##_each(struct pass *pass, double *out, uint64_t *present)                     \
     {                                                                                              \
         each_window(pass, out, present, name##_at);                                                \
     }                                                                                              \
-    const struct window_function window_##name = {name##_each, name##_at, begin, rule, least};
+    const struct window_function window_##name = {name##_each, name##_at, begin, rule, histograms};
 
 extern const struct window_function window_avg, window_changes, window_count, window_delta,
     window_deriv, window_double_exponential_smoothing, window_extended_changes,

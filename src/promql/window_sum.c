@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/kahan.h"
-#include "promql/window_pass.h"
+#include "promql/window_mixed.h"
 
 /* ---- sums and means ---- */
 
@@ -111,8 +111,8 @@ static ALWAYS_INLINE bool integral_at(struct pass *pass, const struct window *wi
     return true;
 }
 
-WINDOW_FUNCTION(sum, NULL, HISTOGRAMS_ALONE, 1)
-WINDOW_FUNCTION(avg, NULL, HISTOGRAMS_ALONE, 1)
-WINDOW_FUNCTION(stdvar, NULL, HISTOGRAMS_IGNORED, 1)
-WINDOW_FUNCTION(stddev, NULL, HISTOGRAMS_IGNORED, 1)
-WINDOW_FUNCTION(integral, NULL, HISTOGRAMS_IGNORED, 1)
+WINDOW_FUNCTION(sum, NULL, HISTOGRAMS_ALONE, window_histogram_sum)
+WINDOW_FUNCTION(avg, NULL, HISTOGRAMS_ALONE, window_histogram_avg)
+WINDOW_FUNCTION(stdvar, NULL, HISTOGRAMS_IGNORED, NULL)
+WINDOW_FUNCTION(stddev, NULL, HISTOGRAMS_IGNORED, NULL)
+WINDOW_FUNCTION(integral, NULL, HISTOGRAMS_IGNORED, NULL)

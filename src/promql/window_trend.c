@@ -82,6 +82,6 @@ static ALWAYS_INLINE bool double_exponential_smoothing_at(struct pass *pass,
     return true;
 }
 
-WINDOW_FUNCTION(deriv, NULL, HISTOGRAMS_IGNORED, 2)
-WINDOW_FUNCTION(predict_linear, NULL, HISTOGRAMS_IGNORED, 2)
-WINDOW_FUNCTION(double_exponential_smoothing, NULL, HISTOGRAMS_IGNORED, 2)
+WINDOW_FUNCTION(deriv, NULL, HISTOGRAMS_IGNORED, NULL)
+WINDOW_FUNCTION(predict_linear, NULL, HISTOGRAMS_IGNORED, NULL)
+WINDOW_FUNCTION(double_exponential_smoothing, NULL, HISTOGRAMS_IGNORED, NULL)

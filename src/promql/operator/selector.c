@@ -69,8 +69,8 @@ struct slice_counts {
     struct sample_tally *tally; /* NULL: not asked for */
 };
 
-/* Reads one series into a row. Histograms of results live in the scratch arena, which then is kept
- * and replaced. */
+/* Reads one series into a row. Where results are histograms of the series itself they live in the
+ * scratch arena, which then is kept and replaced. */
 static struct error *read_row(const struct selector *selector, const struct series *series,
                               struct arena **scratch, struct arena *arena, struct step_batch *batch,
                               size_t row, struct str *last_name, struct slice_counts *counts)
@@ -91,7 +91,8 @@ static struct error *read_row(const struct selector *selector, const struct seri
         return err;
     if (counts->tally && is_instant)
         sample_tally_row(counts->tally, batch, row);
-    if (samples.histograms && batch->first[row] != batch->last[row]) {
+    bool keeps_samples = samples.histograms && window_call_keeps_samples(&selector->call);
+    if (keeps_samples && batch->first[row] != batch->last[row]) {
         arena_keep(arena, *scratch);
         arena_unref(*scratch);
         *scratch = arena_create(selector->execution->budget);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "model/histogram.h"
 #include "promql/operator/operator.h"
 #include "promql/operator/window_call.h"
 
@@ -16,9 +17,37 @@ static struct error *subquery_prepare(struct row_stage *base, struct context *ct
     return window_call_prepare(&container_of(base, struct subquery_stage, base)->call, ctx);
 }
 
-/* The points of a row as columns. */
+static bool says_of_reset(const struct histogram *histogram)
+{
+    return histogram &&
+           (histogram->reset == HISTOGRAM_RESET_YES || histogram->reset == HISTOGRAM_RESET_NO);
+}
+
+/* What histograms say about resets is about the samples before them, which need not be among the
+ * steps of the subquery: they are taken to say nothing. */
+static struct error *forget_resets(struct samples *samples, struct arena *arena)
+{
+    size_t count = 0;
+    for (size_t i = 0; samples->histograms && i < samples->count; i++)
+        count += says_of_reset(samples->histograms[i]);
+    if (count == 0)
+        return NULL;
+    struct histogram *copies = arena_try_alloc(arena, count * sizeof(*copies));
+    if (!copies)
+        return arena_status(arena);
+    for (size_t i = 0; i < samples->count; i++) {
+        if (!says_of_reset(samples->histograms[i]))
+            continue;
+        *copies = *samples->histograms[i];
+        copies->reset = HISTOGRAM_RESET_UNKNOWN;
+        samples->histograms[i] = copies++;
+    }
+    return NULL;
+}
+
+/* The points of a row as columns; histograms may live in the arena. */
 static struct error *row_samples(const struct step_batch *batch, size_t row, struct arena *scratch,
-                                 struct samples *out)
+                                 struct arena *arena, struct samples *out)
 {
     size_t span = batch->last[row] - batch->first[row];
     const uint64_t *present = step_batch_present(batch, row);
@@ -40,7 +69,7 @@ static struct error *row_samples(const struct step_batch *batch, size_t row, str
             out->histograms[out->count] = histograms[step];
         out->count++;
     }
-    return NULL;
+    return forget_resets(out, arena);
 }
 
 static struct error *subquery_rows(const struct subquery_stage *stage, struct step_batch *from,
@@ -54,7 +83,7 @@ static struct error *subquery_rows(const struct subquery_stage *stage, struct st
         struct samples samples;
         to->labels[row] = from->labels[row];
         to->drop_name[row] = from->drop_name[row];
-        err = row_samples(from, row, scratch, &samples);
+        err = row_samples(from, row, scratch, arena, &samples);
         if (!err)
             err = window_call_row(&stage->call, &samples, scratch, arena, to, row, &last_name,
                                   &ignored);

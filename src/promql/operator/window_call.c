@@ -58,20 +58,48 @@ struct error *window_call_prepare(struct window_call *call, struct context *ctx)
     return err;
 }
 
-static void note_histograms(const struct window_call *call, struct labels labels,
-                            const struct window_notes *notes)
+/* Texts of notes; those that end in a blank are followed by the metric's name. */
+static const struct {
+    enum window_note note;
+    enum annotation_kind kind;
+    const char *text;
+} note_texts[] = {
+    {NOTE_MIXED, ANNOTATION_WARNING, "encountered a mix of histograms and floats for metric name "},
+    {NOTE_HISTOGRAMS_IGNORED, ANNOTATION_INFO,
+     "ignored histograms in a range containing both floats and histograms for metric name "},
+    {NOTE_SCHEMAS_MIXED, ANNOTATION_WARNING,
+     "vector contains a mix of histograms with exponential and custom buckets schemas for metric "
+     "name "},
+    {NOTE_NOT_COUNTER, ANNOTATION_WARNING, "this native histogram metric is not a counter: "},
+    {NOTE_NOT_GAUGE, ANNOTATION_WARNING, "this native histogram metric is not a gauge: "},
+    {NOTE_COLLISION, ANNOTATION_WARNING, "conflicting counter resets during histogram aggregation"},
+    {NOTE_RECONCILED_SUM, ANNOTATION_INFO,
+     "mismatched custom buckets were reconciled during aggregation"},
+    {NOTE_RECONCILED_ADD, ANNOTATION_INFO,
+     "mismatched custom buckets were reconciled during addition"},
+    {NOTE_RECONCILED_SUBTRACT, ANNOTATION_INFO,
+     "mismatched custom buckets were reconciled during subtraction"},
+};
+
+static void annotate(const struct window_call *call, struct labels labels,
+                     const struct window_notes *notes)
 {
+    struct annotations *annotations = call->execution->annotations;
+    struct position position = call->source->position;
     struct buf name = {0};
     quote_append(&name, labels_get(labels, metadata_labels[0]));
-    if (notes->notes & NOTE_MIXED)
-        annotations_add(call->execution->annotations, ANNOTATION_WARNING, call->source->position,
-                        "encountered a mix of histograms and floats for metric name %.*s",
-                        STR_ARG(buf_str(&name)));
-    if (notes->notes & NOTE_HISTOGRAMS_IGNORED)
-        annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
-                        "ignored histograms in a range containing both floats and histograms for "
-                        "metric name %.*s",
-                        STR_ARG(buf_str(&name)));
+    for (size_t i = 0; i < countof(note_texts); i++) {
+        struct str text = str_from(note_texts[i].text);
+        bool is_named = str_ends_with(text, STR(" "));
+        if (notes->notes & note_texts[i].note)
+            annotations_add(annotations, note_texts[i].kind, position, "%.*s%.*s", STR_ARG(text),
+                            STR_ARG(is_named ? buf_str(&name) : STR("")));
+    }
+    if (notes->overlaps > 0)
+        annotations_add_counted(annotations, ANNOTATION_WARNING, position, notes->overlaps,
+                                "sample has start time that overlaps with previous sample "
+                                "timestamp for metric %.*s",
+                                STR_ARG(buf_str(&name)));
     buf_deinit(&name);
 }
 
@@ -87,21 +115,26 @@ static bool row_has_float(const struct step_batch *batch, size_t row)
     return false;
 }
 
-/* The same where series say of themselves what they are. */
-static void note_type(const struct window_call *call, struct labels labels, struct str name)
+static bool is_named_counter(struct str name)
 {
-    struct str type = labels_get(labels, metadata_labels[1]);
+    return str_ends_with(name, STR("_total")) || str_ends_with(name, STR("_sum")) ||
+           str_ends_with(name, STR("_count")) || str_ends_with(name, STR("_bucket"));
+}
+
+/* rate() and increase() of what is not labelled as a counter. */
+static void note_type(const struct window_call *call, struct str name, struct str type)
+{
     if (str_equal(type, STR("counter")) || str_equal(type, STR("histogram")))
         return;
-    struct buf quoted = {0};
-    quote_append(&quoted, type);
-    buf_append_cstr(&quoted, ": ");
-    quote_append(&quoted, name);
+    struct buf text = {0};
+    quote_append(&text, type);
+    buf_append_cstr(&text, ": ");
+    quote_append(&text, name);
     annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
                     "metric might not be a counter, __type__ label is not set to \"counter\" or "
                     "\"histogram\", got %.*s",
-                    STR_ARG(buf_str(&quoted)));
-    buf_deinit(&quoted);
+                    STR_ARG(buf_str(&text)));
+    buf_deinit(&text);
 }
 
 /* rate() and increase() of what is not named like a counter. */
@@ -109,15 +142,15 @@ static void note_non_counter(const struct window_call *call, const struct step_b
                              size_t row, struct labels labels, struct str *last_name)
 {
     struct str name = labels_get(labels, metadata_labels[0]);
-    if (name.len == 0 || str_equal(name, *last_name) || !row_has_float(batch, row))
+    bool has_types = call->execution->type_and_unit_labels;
+    if (name.len == 0 || (!has_types && str_equal(name, *last_name)) || !row_has_float(batch, row))
         return;
-    if (call->execution->type_and_unit_labels) {
-        note_type(call, labels, name);
+    *last_name = name;
+    if (has_types) {
+        note_type(call, name, labels_get(labels, metadata_labels[1]));
         return;
     }
-    *last_name = name;
-    if (str_ends_with(name, STR("_total")) || str_ends_with(name, STR("_sum")) ||
-        str_ends_with(name, STR("_count")) || str_ends_with(name, STR("_bucket")))
+    if (is_named_counter(name))
         return;
     struct buf quoted = {0};
     quote_append(&quoted, name);
@@ -135,16 +168,23 @@ struct error *window_call_row(const struct window_call *call, struct samples *sa
     struct window_notes notes = {0};
     struct error *err = window_run(&call->spec, samples, scratch, arena, batch, row, &notes);
     *samples_total += notes.samples;
-    if (err || (!call->call && !notes.notes))
+    bool has_notes = notes.notes || notes.overlaps > 0;
+    if (err || (!call->call && !has_notes))
         return err;
     struct labels labels = batch->labels[row];
     if (batch->drop_name[row] && !call->execution->delayed_names)
         labels = (struct labels){0};
-    if (notes.notes)
-        note_histograms(call, labels, &notes);
+    if (has_notes)
+        annotate(call, labels, &notes);
     if (call->spec.function == FUNCTION_RATE || call->spec.function == FUNCTION_INCREASE)
         note_non_counter(call, batch, row, labels, last_name);
     return NULL;
+}
+
+bool window_call_keeps_samples(const struct window_call *call)
+{
+    enum function_id id = call->spec.function;
+    return !call->call || id == FUNCTION_FIRST_OVER_TIME || id == FUNCTION_LAST_OVER_TIME;
 }
 
 static bool param_is_fine(enum function_id function, double value)

@@ -34,5 +34,7 @@ MUST_CHECK struct error *window_call_row(const struct window_call *call, struct 
                                          struct arena *scratch, struct arena *arena,
                                          struct step_batch *batch, size_t row,
                                          struct str *last_name, uint64_t *samples_total);
+/* Whether histograms of rows are the samples' own. */
+bool window_call_keeps_samples(const struct window_call *call);
 /* When all rows are there: warnings about parameters, dropped names. */
 void window_call_finish(const struct window_call *call, struct step_batch *batch);

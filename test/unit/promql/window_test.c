@@ -413,9 +413,10 @@ TEST(windows_refuse_what_they_cannot_compute)
     double values[] = {1, 5}, factor[] = {1.5};
     struct samples samples = {times, values, histograms, 2};
     struct step_grid grid = {3000, 1, 1};
-    struct window_spec spec = {.range_ms = 10000, .function = FUNCTION_RATE};
+    struct window_spec spec = {.range_ms = 10000, .function = FUNCTION_XRATE};
     struct row row = run(&spec, &grid, &samples);
-    CHECK_ERROR_TEXT(row.err, ERROR_QUERY, "rate() is not supported for native histograms yet");
+    CHECK_ERROR_TEXT(row.err, ERROR_QUERY,
+                     "native histograms are not supported in extended range functions");
     row.err = NULL;
     row_free(&row);
     samples.histograms = NULL;
