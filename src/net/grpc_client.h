@@ -36,6 +36,7 @@ struct grpc_channel_options {
     struct metrics *metrics; /* grpc_client_* families; NULL: none */
     bool compress;           /* requests go out as "snappy", and servers then answer so */
     struct tls_client *tls;  /* referred to; NULL: in the clear */
+    bool in_order;           /* of a group: no turns */
 };
 
 /* address host:port; the name is resolved when connecting. A call on a channel without a connection
@@ -44,6 +45,16 @@ struct grpc_channel_options {
 struct grpc_channel *grpc_channel_create(struct event_loops *loops, struct str address);
 struct grpc_channel *grpc_channel_create_with(struct event_loops *loops, struct str address,
                                               const struct grpc_channel_options *options);
+/* A group: calls take turns over members, which have the same to say; with options->in_order they
+ * go to the first that can be reached. All members are kept connected while there are calls. A call
+ * whose connection is lost before it was answered goes to another member. The name is that of the
+ * group as calls and certificates know it. */
+struct grpc_channel *grpc_channel_create_group(struct event_loops *loops, struct str name,
+                                               const struct grpc_channel_options *options);
+/* From now on these, "host:port"; calls to those that are gone run to their end. None at all: those
+ * before stay. Any thread. */
+void grpc_channel_set_members(struct grpc_channel *channel, const struct str *members,
+                              size_t count);
 /* Fails new calls, ends running ones with ERROR_UNAVAILABLE, and goes when the last call has gone.
  */
 void grpc_channel_free(struct grpc_channel *channel);

@@ -16,7 +16,8 @@
 struct endpoint {
     atomic_uint references;
     struct store *store;
-    struct arena *spec_arena;
+    struct grpc_channel *channel; /* the store's */
+    struct arena *spec_arena; /* these change with the members, on the checking thread, locked */
     struct endpoint_spec spec;
     struct tls_client *tls;
     struct log *log;
@@ -31,19 +32,32 @@ struct endpoint {
     char *last_error GUARDED_BY(lock); /* NULL: none */
 };
 
+/* "sidecars.test:10901" of "thanos:///dns+sidecars.test:10901". */
+static struct str group_name(struct str address)
+{
+    struct str prefix, name;
+    str_cut(str_slice(address, STR("thanos:///").len, address.len), '+', &prefix, &name);
+    return name.len ? name : prefix;
+}
+
 struct endpoint *endpoint_create(struct event_loops *loops, const struct endpoint_spec *spec,
                                  struct tls_client *tls, struct log *log, struct metrics *metrics)
     NO_THREAD_SAFETY /* nobody else has it yet */
 {
     struct endpoint *endpoint = xcalloc(1, sizeof(*endpoint));
     const struct grpc_channel_options options = {
-        .metrics = metrics, .compress = spec->compress, .tls = tls};
+        .metrics = metrics, .compress = spec->compress, .tls = tls, .in_order = spec->in_order};
     atomic_init(&endpoint->references, 1);
     endpoint->spec_arena = arena_create(NULL);
     endpoint->spec = endpoint_spec_copy(endpoint->spec_arena, spec);
     endpoint->tls = tls ? tls_client_ref(tls) : NULL;
-    endpoint->store =
-        grpc_store_create(grpc_channel_create_with(loops, spec->address, &options), spec->address);
+    if (spec->is_group) {
+        endpoint->channel = grpc_channel_create_group(loops, group_name(spec->address), &options);
+        grpc_channel_set_members(endpoint->channel, spec->members, spec->member_count);
+    } else {
+        endpoint->channel = grpc_channel_create_with(loops, spec->address, &options);
+    }
+    endpoint->store = grpc_store_create(endpoint->channel, spec->address);
     endpoint->log = log;
     endpoint->created_ms = time_now_monotonic_ms();
     endpoint->has_store = true; /* until it says otherwise */
@@ -79,6 +93,24 @@ struct str endpoint_address(const struct endpoint *endpoint)
 const struct endpoint_spec *endpoint_spec(const struct endpoint *endpoint)
 {
     return &endpoint->spec;
+}
+
+void endpoint_set_members(struct endpoint *endpoint, const struct endpoint_spec *spec)
+{
+    struct endpoint_spec *mine = &endpoint->spec;
+    bool same = spec->member_count == mine->member_count;
+    for (size_t i = 0; i < spec->member_count && same; i++)
+        same = str_equal(spec->members[i], mine->members[i]);
+    if (same || spec->member_count == 0) /* a name without addresses keeps those it had */
+        return;
+    struct arena *arena = arena_create(NULL), *old = endpoint->spec_arena;
+    struct endpoint_spec copy = endpoint_spec_copy(arena, spec);
+    mutex_lock(&endpoint->lock);
+    endpoint->spec_arena = arena;
+    *mine = copy;
+    mutex_unlock(&endpoint->lock);
+    arena_unref(old);
+    grpc_channel_set_members(endpoint->channel, spec->members, spec->member_count);
 }
 
 struct tls_client *endpoint_tls_client(const struct endpoint *endpoint)

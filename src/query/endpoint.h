@@ -21,8 +21,10 @@ struct endpoint *endpoint_ref(struct endpoint *endpoint); /* gives endpoint back
 void endpoint_unref(void *endpoint);                      /* NULL is fine */
 
 struct str endpoint_address(const struct endpoint *endpoint);
-/* What it was made from; its members are those of then. */
+/* What it was made from; its members are those of now. */
 const struct endpoint_spec *endpoint_spec(const struct endpoint *endpoint);
+/* Of a group: takes the members of the spec, where they are others. One thread at a time. */
+void endpoint_set_members(struct endpoint *endpoint, const struct endpoint_spec *spec);
 struct tls_client *endpoint_tls_client(const struct endpoint *endpoint);
 struct store *endpoint_store(struct endpoint *endpoint);
 

@@ -17,6 +17,7 @@
  * default (or the flags), and a certificate, key, CA or skip turns TLS on. */
 #include "query/endpoint_config.h"
 
+#include "codec/json.h"
 #include "codec/yaml.h"
 #include "net/address.h"
 #include "net/dns_provider.h"
@@ -172,6 +173,33 @@ struct error *endpoint_address_check(struct str address)
     return NULL;
 }
 
+/* Of gRPC's service configuration what a group can do: {"loadBalancingPolicy": "pick_first"}, or
+ * {"loadBalancingConfig": [{"pick_first": {}}]}. All else is round robin, which is the default. */
+static struct error *service_config_read(struct str text, struct arena *arena, bool *in_order)
+{
+    struct json_reader reader = json_read(text, arena);
+    struct str key, policy = STR("");
+    if (json_peek(&reader) != JSON_OBJECT)
+        json_fail(&reader, "not an object");
+    if (json_object(&reader))
+        while (json_key(&reader, &key)) {
+            if (str_equal(key, STR("loadBalancingPolicy"))) {
+                policy = json_str(&reader);
+            } else if (str_equal(key, STR("loadBalancingConfig")) && json_array(&reader)) {
+                while (json_item(&reader))
+                    if (json_object(&reader))
+                        while (json_key(&reader, &key)) {
+                            policy = policy.len ? policy : key;
+                            json_skip(&reader);
+                        }
+            } else {
+                json_skip(&reader);
+            }
+        }
+    *in_order = str_equal(policy, STR("pick_first"));
+    return json_finish(&reader, "service_config");
+}
+
 static struct error *config_add(struct endpoint_config *config, struct endpoint_entry entry)
 {
     entry.is_dynamic = dns_is_dynamic(entry.address);
@@ -180,9 +208,6 @@ static struct error *config_add(struct endpoint_config *config, struct endpoint_
         err = error_create(ERROR_INVALID,
                            "%.*s is a dynamically specified endpoint i.e. it uses SD and that is "
                            "not permitted under strict mode.",
-                           STR_ARG(entry.address));
-    if (!err && entry.service_config.len && !entry.is_group)
-        err = error_create(ERROR_INVALID, "%.*s service_config is only valid for endpoint groups.",
                            STR_ARG(entry.address));
     config->items[config->count++] = entry;
     return err;
@@ -194,6 +219,7 @@ static struct error *entry_read(struct endpoint_config *config, const struct yam
     static const char *const keys[] = {"strict", "group", "address", "service_config",
                                        "client_config"};
     struct endpoint_entry entry = {0};
+    struct str service_config = STR("");
     struct client client;
     bool has;
     warn_of_unknown(log, node, keys, countof(keys));
@@ -205,9 +231,17 @@ static struct error *entry_read(struct endpoint_config *config, const struct yam
     if (!err)
         err = get_bool(node, "group", &has, &entry.is_group);
     if (!err)
-        err = get_str(node, "service_config", &entry.service_config);
+        err = get_str(node, "service_config", &service_config);
     if (!err)
         err = error_wrap(client_read(log, yaml_get(node, "client_config"), &client),
+                         "endpoint %.*s", STR_ARG(entry.address));
+    if (err)
+        return err;
+    if (service_config.len && !entry.is_group)
+        err = error_create(ERROR_INVALID, "%.*s service_config is only valid for endpoint groups.",
+                           STR_ARG(entry.address));
+    else if (service_config.len)
+        err = error_wrap(service_config_read(service_config, config->arena, &entry.in_order),
                          "endpoint %.*s", STR_ARG(entry.address));
     if (err)
         return err;
@@ -257,7 +291,7 @@ struct error *endpoint_config_parse(struct str text, const struct endpoint_flags
                                     struct endpoint_config *out)
 {
     struct yaml_node *root = NULL;
-    *out = (struct endpoint_config){0};
+    *out = (struct endpoint_config){.arena = arena};
     struct error *err = text.len ? yaml_parse(text, arena, &root) : NULL;
     const struct yaml_node *list = yaml_get(root, "endpoints");
     size_t listed = list && list->kind == YAML_SEQUENCE ? list->count : 0;

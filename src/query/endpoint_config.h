@@ -19,12 +19,13 @@ struct endpoint_entry {
     struct str address; /* as written: a group has no "thanos:///" here */
     bool is_strict, is_group;
     bool is_dynamic; /* a dns+ name */
-    struct str service_config;
+    bool in_order;   /* of a group: pick_first */
     bool compress;
     struct endpoint_tls tls;
 };
 
 struct endpoint_config {
+    struct arena *arena;          /* the caller's */
     struct endpoint_entry *items; /* of the YAML, then of the flags */
     size_t count;
     /* For what is found in files: */
@@ -34,7 +35,8 @@ struct endpoint_config {
 
 /* Everything lives in the arena. Unknown keys are said in the log and passed over. ERROR_INVALID
  * for text that is no YAML or not of its shape; for a dns+ name that is strict, a service_config
- * without a group, an unknown compression or TLS version, an address that is none. */
+ * that is no JSON or not of a group, an unknown compression or TLS version, an address that is
+ * none. */
 MUST_CHECK struct error *endpoint_config_parse(struct str yaml, const struct endpoint_flags *flags,
                                                struct log *log, struct arena *arena,
                                                struct endpoint_config *out);

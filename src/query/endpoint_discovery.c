@@ -381,7 +381,7 @@ static void specs_add_group(struct specs_out *out, const struct endpoint_entry *
     spec->is_group = true;
     spec->is_strict = entry->is_strict;
     spec->compress = entry->compress;
-    spec->service_config = arena_str(out->arena, entry->service_config);
+    spec->in_order = entry->in_order;
     spec->tls = endpoint_tls_copy(out->arena, &entry->tls);
     struct dns_addresses members =
         dns_provider_of(out->discovery->groups, entry->address, out->arena);

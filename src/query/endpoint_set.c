@@ -229,8 +229,7 @@ static void reconcile_new(struct reconciling *round, const struct endpoint_spec 
 {
     const struct endpoint_set_config *config = &round->set->config;
     struct tls_client *tls = NULL;
-    struct error *err = spec->is_group ? error_create(ERROR_INVALID, "groups are not supported yet")
-                                       : make_tls(round, spec, &tls);
+    struct error *err = make_tls(round, spec, &tls);
     if (err) {
         if (round->is_news)
             log_error(config->log, "skipping endpoint due to TLS configuration error",
@@ -255,10 +254,13 @@ static void reconcile_one(struct reconciling *round, size_t at)
         return;
     }
     struct endpoint *old = set_find(round->set, spec->address);
-    if (old && endpoint_spec_equal(endpoint_spec(old), spec))
-        round->endpoints[round->count++] = endpoint_ref(old);
-    else
+    if (!old || !endpoint_spec_equal(endpoint_spec(old), spec)) {
         reconcile_new(round, spec);
+        return;
+    }
+    round->endpoints[round->count++] = endpoint_ref(old);
+    if (spec->is_group)
+        endpoint_set_members(old, spec);
 }
 
 static bool is_kept(const struct reconciling *round, const struct endpoint *endpoint)

@@ -14,8 +14,8 @@ bool endpoint_tls_equal(const struct endpoint_tls *a, const struct endpoint_tls 
 bool endpoint_spec_equal(const struct endpoint_spec *a, const struct endpoint_spec *b)
 {
     return str_equal(a->address, b->address) && a->is_strict == b->is_strict &&
-           a->is_group == b->is_group && str_equal(a->service_config, b->service_config) &&
-           a->compress == b->compress && endpoint_tls_equal(&a->tls, &b->tls);
+           a->is_group == b->is_group && a->in_order == b->in_order && a->compress == b->compress &&
+           endpoint_tls_equal(&a->tls, &b->tls);
 }
 
 struct endpoint_tls endpoint_tls_copy(struct arena *arena, const struct endpoint_tls *tls)
@@ -32,7 +32,6 @@ struct endpoint_spec endpoint_spec_copy(struct arena *arena, const struct endpoi
 {
     struct endpoint_spec copy = *spec;
     copy.address = arena_str(arena, spec->address);
-    copy.service_config = arena_str(arena, spec->service_config);
     copy.tls = endpoint_tls_copy(arena, &spec->tls);
     copy.members = arena_array(arena, spec->member_count, sizeof(*copy.members));
     for (size_t i = 0; i < spec->member_count; i++)

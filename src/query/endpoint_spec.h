@@ -19,7 +19,7 @@ struct endpoint_spec {
     bool is_group;       /* calls take turns over its members */
     struct str *members; /* of a group: "host:port", as they are now; not part of its identity */
     size_t member_count;
-    struct str service_config; /* JSON, of a group; may be empty */
+    bool in_order; /* of a group: calls go to the first member that can be reached */
     bool compress;
     struct endpoint_tls tls;
 };

@@ -205,3 +205,40 @@ def test_connections_are_counted_by_the_labels_that_are_asked_for(world):
         assert "adding new sidecar with [storeEndpoints rulesAPI exemplarsAPI targetsAPI MetricMetadataAPI]" in log
         started.stop()
     assert lines[0] == lines[1] and len(lines[0]) == 2
+
+
+def handled(sidecar, method):
+    for line in sidecar.get("/metrics").body.decode().splitlines():
+        if line.startswith("grpc_server_handled_total{") and f'grpc_method="{method}"' in line and 'grpc_code="OK"' in line:
+            return float(line.rsplit(" ", 1)[1])
+    return 0
+
+
+@needs_dns
+def test_calls_to_a_group_take_turns(world):
+    """One endpoint over two sidecars; one of them leaves and comes back without a failed query."""
+    a, b, _, _ = world.sidecars
+    extra = world.cluster.sidecar("titan", world.prometheus)
+    service = "_grpc._tcp.group.test"
+    world.names.serve({"here.test": ["127.0.0.1"]}, {service: [("here.test", a.grpc_port), ("here.test", extra.grpc_port)]})
+    for program in PROGRAMS:
+        started = query(world, program, f"--endpoint-group=dnssrv+{service}", f"--endpoint-group-strict={b.grpc}", wrap=world.names.wrap)
+        wait_names(started, f"thanos:///dnssrv+{service}", f"thanos:///{b.grpc}")
+        assert metric(started, "thanos_query_endpoint_groups_dns_lookups_total") >= 1
+        assert metric(started, f'thanos_query_endpoint_groups_dns_provider_results{{addr="dnssrv+{service}"}}') == 2
+        before = [handled(sidecar, "Series") for sidecar in (a, extra, b)]
+        for _ in range(20):
+            assert started.instant("count(up)", time.time())["result"][0]["value"][1] == "1"
+        calls = [handled(sidecar, "Series") - count for sidecar, count in zip((a, extra, b), before)]
+        assert min(calls[:2]) >= 5 and sum(calls[:2]) == 20 and calls[2] == 20, f"{program}: {calls}"
+        if program == "titan":
+            extra.stop()
+            for _ in range(20):
+                answer = started.data("/query", {"query": "count(up)", "time": time.time(), "partial_response": "false"})
+                assert answer["result"][0]["value"][1] == "1"
+            extra = world.cluster.sidecar("titan", world.prometheus)
+            world.names.serve(services={service: [("here.test", extra.grpc_port)]})
+            wait_until("the new member is asked", 20, lambda: started.instant("count(up)", time.time()) and handled(extra, "Series") > 3)
+            world.names.serve(services={service: [("here.test", a.grpc_port), ("here.test", extra.grpc_port)]})
+        started.stop()
+    extra.stop()

@@ -42,13 +42,14 @@ TEST(flags_come_after_the_file)
     f.flags.groups = plain;
     f.flags.group_count = 2;
     f.flags.compress = true;
-    CHECK_OK(parse(&f, "endpoints:\n- address: x:1\n  strict: true\n- address: dns+y:2\n"
-                       "  group: true\n  service_config: '{}'\n"));
+    CHECK_OK(parse(
+        &f, "endpoints:\n- address: x:1\n  strict: true\n- address: dns+y:2\n"
+            "  group: true\n  service_config: '{\"loadBalancingPolicy\": \"pick_first\"}'\n"));
     CHECK_EQ(f.config.count, 7);
     CHECK_STR(f.config.items[0].address, "x:1");
     CHECK(f.config.items[0].is_strict && !f.config.items[0].is_group);
     CHECK(f.config.items[1].is_group && f.config.items[1].is_dynamic);
-    CHECK_STR(f.config.items[1].service_config, "{}");
+    CHECK(f.config.items[1].in_order);
     CHECK_STR(f.config.items[2].address, "a:1");
     CHECK(f.config.items[2].compress && !f.config.items[2].is_dynamic);
     CHECK(f.config.items[3].is_dynamic);
@@ -70,6 +71,11 @@ static const struct {
      "not permitted under strict mode"},
     {"service config without a group", "endpoints: [{address: a:1, service_config: '{}'}]",
      "a:1 service_config is only valid for endpoint groups."},
+    {"service config that is no JSON",
+     "endpoints: [{address: a:1, group: true, service_config: x}]",
+     "endpoint a:1: service_config: line 1"},
+    {"service config that is a list",
+     "endpoints: [{address: a:1, group: true, service_config: '[]'}]", "not an object"},
     {"compression", "endpoints: [{address: a:1, client_config: {compression: gzip}}]",
      "endpoint a:1: invalid compression: gzip, must be 'none' or 'snappy'"},
     {"TLS version", "endpoints: [{address: a:1, client_config: {tls_config: {min_version: '2'}}}]",

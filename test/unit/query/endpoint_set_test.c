@@ -304,10 +304,136 @@ TEST(an_endpoint_with_other_settings_is_another_one)
     fixture_deinit(&f);
 }
 
+/* The replica that answers a select for "up" through the proxy. */
+static char ask_replica(struct fixture *f, struct store *proxy)
+{
+    struct matcher matcher;
+    CHECK_OK(matcher_create(f->arena, MATCH_EQUAL, STR("__name__"), STR("up"), &matcher));
+    struct store_query query = {.min_time = 0,
+                                .max_time = 9000,
+                                .matchers = &matcher,
+                                .matcher_count = 1,
+                                .aggrs = 1,
+                                .partial = PARTIAL_ABORT};
+    struct series_set *set;
+    struct series_batch batch;
+    CHECK_OK(store_select(proxy, f->ctx, &query, &set));
+    CHECK_OK(series_set_read_all(set, f->arena, 10, &batch));
+    CHECK_EQ(batch.count, 1);
+    return labels_get(batch.items[0].labels, STR("replica")).data[0];
+}
+
+static void ask_often(struct fixture *f, struct store *proxy, size_t times, size_t counts[3])
+{
+    memset(counts, 0, 3 * sizeof(*counts));
+    for (size_t i = 0; i < times; i++)
+        counts[ask_replica(f, proxy) - 'a']++;
+}
+
+TEST(calls_to_a_group_take_turns)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    size_t counts[3];
+    struct str members[] = {str_from(f.addresses[0]), str_from(f.addresses[1]),
+                            str_from(f.addresses[2])};
+    f.specs[0] = (struct endpoint_spec){.address = STR("thanos:///dns+stores.test:10901"),
+                                        .is_group = true,
+                                        .members = members,
+                                        .member_count = 3};
+    fixture_set_count(&f, 1);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    struct store *proxy = store_proxy_create(
+        &(struct store_proxy_config){.stores = endpoint_set_stores, .self = f.set});
+    CHECK_EQ(fixture_statuses(&f).count, 1);
+    CHECK_STR(fixture_statuses(&f).items[0].address, "thanos:///dns+stores.test:10901");
+    CHECK_OK(context_sleep(f.ctx, 200)); /* all members are connected */
+    ask_often(&f, proxy, 60, counts);
+    CHECK(counts[0] >= 10 && counts[1] >= 10 && counts[2] >= 10);
+    fixture_stop_server(&f, 1); /* nobody notices */
+    ask_often(&f, proxy, 30, counts);
+    CHECK_EQ(counts[1], 0);
+    CHECK(counts[0] >= 8 && counts[2] >= 8);
+    fixture_start_server(&f, 1);
+    int64_t until = time_now_monotonic_ms() + 15000;
+    do
+        ask_often(&f, proxy, 12, counts);
+    while (counts[1] == 0 && time_now_monotonic_ms() < until);
+    CHECK(counts[1] > 0);
+    mutex_lock(&f.lock);
+    f.specs[0].members = members + 2;
+    f.specs[0].member_count = 1;
+    mutex_unlock(&f.lock);
+    endpoint_set_refresh(f.set);
+    CHECK_OK(context_sleep(f.ctx, 200));
+    ask_often(&f, proxy, 10, counts);
+    CHECK_EQ(counts[2], 10);
+    mutex_lock(&f.lock);
+    f.specs[0].member_count = 0; /* they stay */
+    mutex_unlock(&f.lock);
+    endpoint_set_refresh(f.set);
+    CHECK_OK(context_sleep(f.ctx, 200));
+    ask_often(&f, proxy, 10, counts);
+    CHECK_EQ(counts[2], 10);
+    fixture_stop_server(&f, 2);
+    fixture_wait_stores(&f, 0);
+    store_free(proxy);
+    fixture_deinit(&f);
+}
+
+TEST(a_group_in_order_asks_the_first)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    size_t counts[3];
+    struct str members[] = {str_from(f.addresses[0]), str_from(f.addresses[1]),
+                            str_from(f.addresses[2])};
+    f.specs[0] = (struct endpoint_spec){.address = STR("thanos:///stores.test:10901"),
+                                        .is_group = true,
+                                        .in_order = true,
+                                        .members = members,
+                                        .member_count = 3};
+    fixture_set_count(&f, 1);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    struct store *proxy = store_proxy_create(
+        &(struct store_proxy_config){.stores = endpoint_set_stores, .self = f.set});
+    CHECK_OK(context_sleep(f.ctx, 200));
+    ask_often(&f, proxy, 10, counts);
+    CHECK_EQ(counts[0], 10);
+    fixture_stop_server(&f, 0);
+    ask_often(&f, proxy, 10, counts);
+    CHECK_EQ(counts[1], 10);
+    store_free(proxy);
+    fixture_deinit(&f);
+}
+
+TEST(a_group_without_members_is_not_reached)
+{
+    struct fixture f;
+    fixture_init(&f, 60000);
+    f.specs[0] =
+        (struct endpoint_spec){.address = STR("thanos:///dns+nobody.test:1"), .is_group = true};
+    fixture_set_count(&f, 1);
+    CHECK_OK(endpoint_set_start(f.set));
+    CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
+    CHECK_EQ(fixture_stores(&f), 0);
+    struct str member = str_from(f.addresses[0]);
+    mutex_lock(&f.lock);
+    f.specs[0].members = &member;
+    f.specs[0].member_count = 1;
+    mutex_unlock(&f.lock);
+    fixture_wait_stores(&f, 1);
+    fixture_deinit(&f);
+}
+
 TEST_MAIN(TEST_ENTRY(endpoints_come_go_and_come_back),
           TEST_ENTRY(endpoints_away_for_long_are_forgotten),
           TEST_ENTRY(endpoints_that_are_not_ready_are_not_asked),
           TEST_ENTRY(queries_go_to_the_endpoints_and_outlive_their_removal),
           TEST_ENTRY(endpoints_come_and_go_with_discovery),
           TEST_ENTRY(strict_endpoints_are_asked_whatever_their_health),
-          TEST_ENTRY(an_endpoint_with_other_settings_is_another_one))
+          TEST_ENTRY(an_endpoint_with_other_settings_is_another_one),
+          TEST_ENTRY(calls_to_a_group_take_turns), TEST_ENTRY(a_group_in_order_asks_the_first),
+          TEST_ENTRY(a_group_without_members_is_not_reached))
