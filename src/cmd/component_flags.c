@@ -171,13 +171,38 @@ struct error *program_find_command(int argc, char *const *argv, int *at)
     return flags_find_command(all, count, argc, argv, at);
 }
 
+/* Contents, which are configurations, may hold secrets, as may URLs. */
+static bool is_content(const struct flag_group *groups, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        for (const struct flag *flag = groups[i].flags; flag->type != FLAG_TYPE_END; flag++)
+            if (flag->type == FLAG_TYPE_CONTENT && str_equal(name, str_from(flag->name)))
+                return true;
+    return false;
+}
+
+static void print_argument(const struct flag_group *groups, size_t count, struct str before,
+                           struct str argument)
+{
+    struct str name, value, scheme_end;
+    if (str_starts_with(before, STR("--")) &&
+        is_content(groups, count, str_slice(before, 2, before.len)))
+        fprintf(stderr, " <hidden>");
+    else if (str_starts_with(argument, STR("--")) && str_cut(argument, '=', &name, &value) &&
+             (is_content(groups, count, str_slice(name, 2, name.len)) ||
+              (str_contains(value, STR("://")) && str_cut(value, '@', &value, &scheme_end))))
+        fprintf(stderr, " %.*s=<hidden>", STR_ARG(name));
+    else
+        fprintf(stderr, " %.*s", STR_ARG(argument));
+}
+
 static void print_bad_value(const char *name, const char *summary, const struct flag_group *groups,
                             size_t count, int argc, char *const *argv, const struct error *err)
 {
     print_help(name, summary, groups, count);
     fprintf(stderr, "error parsing commandline arguments: [titan %s", name);
     for (int i = 1; i < argc; i++)
-        fprintf(stderr, " %s", argv[i]);
+        print_argument(groups, count, str_from(argv[i - 1]), str_from(argv[i]));
     fprintf(stderr, "]: %.*s\n", STR_ARG(error_text(err)));
 }
 

@@ -48,7 +48,7 @@ static const struct flag sidecar_flags[] = {
     FLAG_GO_DURATION(SIDECAR, get_config_timeout_ms, "prometheus.get_config_timeout", "30s",
                      "How long it may take to answer that."),
     FLAG_CONTENT(SIDECAR, http_client, "prometheus.http-client",
-                 "HTTP client configuration for Prometheus (YAML).", .later = true),
+                 "HTTP client configuration for Prometheus (YAML)."),
     FLAG_STRING(SIDECAR, tsdb_path, "tsdb.path", "./data",
                 "Data directory of Prometheus; used for shipping, which is not there yet."),
     FLAG_STRING(SIDECAR, reloader_config, "reloader.config-file", "",
@@ -94,6 +94,8 @@ static const struct flag sidecar_flags[] = {
 struct sidecar {
     const struct sidecar_config *config;
     struct component *component;
+    struct arena *arena; /* of http_config */
+    struct http_client_config http_config;
     struct http_client *http;
     struct prometheus_client *client;
     struct store *prometheus;      /* owned by external_labels */
@@ -115,15 +117,28 @@ static int64_t sidecar_min_time(void *arg)
     return flag_time_ms(&config->min_time, time_now_ms());
 }
 
+static struct error *sidecar_read_http_config(struct sidecar *sidecar)
+{
+    struct str text;
+    struct error *err = flag_content_load(&sidecar->config->http_client, "prometheus.http-client",
+                                          false, sidecar->arena, &text);
+    return err ? err
+               : http_client_config_parse(text, sidecar->arena, component_log(sidecar->component),
+                                          &sidecar->http_config);
+}
+
 static struct error *sidecar_build_stores(struct sidecar *sidecar)
 {
     const struct sidecar_config *config = sidecar->config;
     struct metrics *metrics = component_metrics(sidecar->component);
     const struct store_limits limits = {(size_t)config->series_max, (size_t)config->samples_max};
-    sidecar->http = http_client_create(component_loops(sidecar->component),
-                                       STR("Titan/" TITAN_VERSION), PROMETHEUS_CONNECTIONS_MAX);
-    struct error *err =
-        prometheus_client_create(sidecar->http, config->prometheus_url, &sidecar->client);
+    struct error *err = sidecar_read_http_config(sidecar);
+    if (err)
+        return error_wrap(err, "--prometheus.http-client");
+    sidecar->http =
+        http_client_create_with(component_loops(sidecar->component), STR("Titan/" TITAN_VERSION),
+                                PROMETHEUS_CONNECTIONS_MAX, &sidecar->http_config);
+    err = prometheus_client_create(sidecar->http, config->prometheus_url, &sidecar->client);
     if (err)
         return error_wrap(err, "--prometheus.url");
     sidecar->prometheus = prometheus_store_create(sidecar->client, metrics);
@@ -191,6 +206,7 @@ static void sidecar_free(struct sidecar *sidecar)
     store_free(sidecar->store);
     prometheus_client_free(sidecar->client);
     http_client_free(sidecar->http);
+    arena_unref(sidecar->arena);
 }
 
 /* -- the heartbeat -- */
@@ -225,7 +241,9 @@ static void sidecar_watch(void *arg)
 
 static int sidecar_run(const struct sidecar_config *config, const struct component_config *common)
 {
-    struct sidecar sidecar = {.config = config, .component = component_create("sidecar", common)};
+    struct sidecar sidecar = {.config = config,
+                              .component = component_create("sidecar", common),
+                              .arena = arena_create(NULL)};
     struct error *err = component_prepare(sidecar.component);
     if (!err)
         err = sidecar_build_stores(&sidecar);

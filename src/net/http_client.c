@@ -6,14 +6,19 @@
 
 #include <curl/curl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "base/page_pool.h"
+#include "codec/digest.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
 #include "runtime/fault.h"
+#include "runtime/thread.h"
+#include "runtime/time.h"
 
 enum {
     RING_SIZE = 256 * 1024,
@@ -23,12 +28,21 @@ enum {
     CONNECT_TIMEOUT_MS_DEFAULT = 5000,
     REDIRECTS_MAX = 10,
     IDLE_CONNECTIONS_MAX = 8,
+    TOKEN_LASTS_S_DEFAULT = 5 * 60,
+    TOKEN_RESERVE_S = 10, /* before its end it is not used any more */
+    TOKEN_SIZE_MAX = 1 << 20,
 };
 
 struct http_client {
     struct event_loop *loop;
     char *user_agent;
     size_t connections_max;
+    const struct http_client_config *config;
+    struct mutex token_lock;
+    pthread_cond_t token_changed;
+    bool fetching_token GUARDED_BY(token_lock);
+    struct buf token GUARDED_BY(token_lock); /* the header's value; empty: none yet */
+    int64_t token_until_ms GUARDED_BY(token_lock);
     /* On the loop only: */
     CURLM *multi; /* made for the first transfer */
     struct event_timer *timer;
@@ -38,7 +52,8 @@ struct http_stream {
     atomic_uint references; /* the reader, the transfer, each posted task */
     struct http_client *client;
     CURL *easy;
-    struct curl_slist *request_headers;
+    struct curl_slist *request_headers, *connect_to;
+    struct event_timer *response_timer; /* on the loop only */
     char *request_body;
     char *what; /* "GET http://host/path", for errors */
     char curl_error[CURL_ERROR_SIZE];
@@ -79,14 +94,26 @@ static void curl_start_once(void)
         bug("libcurl does not start");
 }
 
-struct http_client *http_client_create(struct event_loops *loops, struct str user_agent,
-                                       size_t connections_max)
+struct http_client *http_client_create_with(struct event_loops *loops, struct str user_agent,
+                                            size_t connections_max,
+                                            const struct http_client_config *config)
 {
     struct http_client *client = xcalloc(1, sizeof(*client));
     client->loop = event_loops_pick(loops);
     client->user_agent = str_dup(user_agent);
-    client->connections_max = connections_max;
+    client->config = config;
+    client->connections_max =
+        config->connections_max ? (size_t)config->connections_max : connections_max;
+    mutex_init(&client->token_lock);
+    thread_cond_init(&client->token_changed);
     return client;
+}
+
+struct http_client *http_client_create(struct event_loops *loops, struct str user_agent,
+                                       size_t connections_max)
+{
+    static const struct http_client_config nothing;
+    return http_client_create_with(loops, user_agent, connections_max, &nothing);
 }
 
 /* -- life of a stream -- */
@@ -97,6 +124,7 @@ static void stream_unref(struct http_stream *stream)
         return;
     curl_easy_cleanup(stream->easy);
     curl_slist_free_all(stream->request_headers);
+    curl_slist_free_all(stream->connect_to);
     free(stream->request_body);
     free(stream->what);
     buf_deinit(&stream->headers);
@@ -151,6 +179,8 @@ static void stream_end(struct http_stream *stream, CURLcode result)
     if (!stream->attached)
         return;
     stream->attached = false;
+    event_timer_free(stream->response_timer);
+    stream->response_timer = NULL;
     curl_multi_remove_handle(stream->client->multi, stream->easy);
     stream_link(stream, NULL);
     mutex_lock(&stream->lock);
@@ -265,7 +295,22 @@ static void client_open_multi(struct http_client *client)
     curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, client_set_timer);
     curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)client->connections_max);
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS_MAX);
+    long idle_max = client->config->idle_connections_max
+                        ? (long)client->config->idle_connections_max
+                        : IDLE_CONNECTIONS_MAX;
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, idle_max);
+}
+
+static void stream_response_is_late(void *arg)
+{
+    struct http_stream *stream = arg;
+    mutex_lock(&stream->lock);
+    bool late = !stream->headers_done;
+    mutex_unlock(&stream->lock);
+    if (!late)
+        return;
+    snprintf(stream->curl_error, sizeof(stream->curl_error), "timeout awaiting response headers");
+    stream_end(stream, CURLE_OPERATION_TIMEDOUT);
 }
 
 static void stream_start(void *arg)
@@ -277,6 +322,11 @@ static void stream_start(void *arg)
     if (!context_ended(stream->ctx) &&
         curl_multi_add_handle(client->multi, stream->easy) == CURLM_OK) {
         stream->attached = true; /* takes over the reference of this task */
+        if (client->config->response_timeout_ms) {
+            stream->response_timer =
+                event_timer_create(client->loop, stream_response_is_late, stream);
+            event_timer_start(stream->response_timer, client->config->response_timeout_ms);
+        }
         return;
     }
     mutex_lock(&stream->lock);
@@ -382,17 +432,106 @@ static curl_socket_t open_socket(void *arg UNUSED, curlsocktype purpose UNUSED,
 
 /* -- the reader -- */
 
+static void stream_add_header(struct http_stream *stream, struct str name, struct str value)
+{
+    struct buf line = {0};
+    buf_printf(&line, "%.*s: %.*s%c", STR_ARG(name), STR_ARG(value), 0);
+    stream->request_headers = curl_slist_append(stream->request_headers, line.data);
+    digest_wipe(line.data, line.len); /* it may be an authorization */
+    buf_deinit(&line);
+}
+
+static void set_text(CURL *easy, CURLoption option, struct str text)
+{
+    char *copy = str_dup(text);
+    curl_easy_setopt(easy, option, copy); /* which libcurl copies */
+    free(copy);
+}
+
+/* A certificate for another name than the URL's host: libcurl is given the name as the host, and
+ * told to connect to the real one. */
+static void stream_set_server_name(struct http_stream *stream, struct str whole, struct str name)
+{
+    CURLU *url = curl_url();
+    char *text = str_dup(name), *given = str_dup(whole), *scheme = NULL, *host = NULL, *port = NULL,
+         *own_port = NULL;
+    if (curl_url_set(url, CURLUPART_URL, given, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        strcmp(scheme, "https") == 0 && curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+        struct buf line = {0};
+        bool has_port = curl_url_get(url, CURLUPART_PORT, &own_port, 0) == CURLUE_OK;
+        buf_printf(&line, "%s:%s:%s:%s%c", text, port, host, port, 0);
+        stream->connect_to = curl_slist_append(stream->connect_to, line.data);
+        buf_clear(&line);
+        buf_printf(&line, "%s%s%s", host, has_port ? ":" : "", has_port ? port : "");
+        stream_add_header(stream, STR("Host"), buf_str(&line));
+        buf_deinit(&line);
+        curl_url_set(url, CURLUPART_HOST, text, 0);
+        curl_free(scheme);
+        scheme = NULL;
+        if (curl_url_get(url, CURLUPART_URL, &scheme, 0) == CURLUE_OK)
+            curl_easy_setopt(stream->easy, CURLOPT_URL, scheme);
+        curl_easy_setopt(stream->easy, CURLOPT_CONNECT_TO, stream->connect_to);
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_free(own_port);
+    curl_url_cleanup(url);
+    free(given);
+    free(text);
+}
+
+static void stream_set_tls(struct http_stream *stream, struct str url,
+                           const struct http_client_config *config)
+{
+    CURL *easy = stream->easy;
+    if (config->ca_file.len)
+        set_text(easy, CURLOPT_CAINFO, config->ca_file);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    if (config->ca_file.len)
+        curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* the file may change */
+#endif
+    if (config->cert_file.len) {
+        set_text(easy, CURLOPT_SSLCERT, config->cert_file);
+        set_text(easy, CURLOPT_SSLKEY, config->key_file);
+        curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); /* else OpenSSL asks on the terminal */
+    }
+    if (config->skip_verify) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (config->server_name.len)
+        stream_set_server_name(stream, url, config->server_name);
+}
+
+static void stream_set_config(struct http_stream *stream, const struct http_client_request *request)
+{
+    const struct http_client_config *config = stream->client->config;
+    CURL *easy = stream->easy;
+    if (!config->proxy_from_environment)
+        set_text(easy, CURLOPT_PROXY, config->proxy_url);
+    if (config->no_proxy.len || !config->proxy_from_environment)
+        set_text(easy, CURLOPT_NOPROXY, config->no_proxy);
+    if (config->idle_timeout_ms)
+        curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(config->idle_timeout_ms / 1000 + 1));
+    int64_t connect_ms =
+        config->dial_timeout_ms ? config->dial_timeout_ms : request->connect_timeout_ms;
+    if (connect_ms == 0)
+        connect_ms = CONNECT_TIMEOUT_MS_DEFAULT;
+    connect_ms = int64_add_saturating(connect_ms, config->handshake_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    stream_set_tls(stream, request->url, config);
+}
+
 static void stream_set_request(struct http_stream *stream,
                                const struct http_client_request *request)
 {
     CURL *easy = stream->easy;
-    for (size_t i = 0; i < request->header_count; i++) {
-        struct buf line = {0};
-        buf_printf(&line, "%.*s: %.*s%c", STR_ARG(request->headers[i].name),
-                   STR_ARG(request->headers[i].value), 0);
-        stream->request_headers = curl_slist_append(stream->request_headers, line.data);
-        buf_deinit(&line);
-    }
+    for (size_t i = 0; i < request->header_count; i++)
+        stream_add_header(stream, request->headers[i].name, request->headers[i].value);
+    set_text(easy, CURLOPT_URL, request->url);
     if (str_equal(request->method, STR("POST"))) {
         stream->request_headers = curl_slist_append(stream->request_headers, "Expect:");
         stream->request_body = str_dup(bytes_str(request->body));
@@ -400,13 +539,8 @@ static void stream_set_request(struct http_stream *stream,
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, stream->request_body);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
     }
+    stream_set_config(stream, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, stream->request_headers);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)(request->connect_timeout_ms ? request->connect_timeout_ms
-                                                        : CONNECT_TIMEOUT_MS_DEFAULT));
-    char *url = str_dup(request->url);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    free(url);
 }
 
 static void stream_set_transfer(struct http_stream *stream)
@@ -434,9 +568,30 @@ static void stream_set_transfer(struct http_stream *stream)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, stream);
 }
 
+/* "GET http://host/path": a name and a password in front of the host are left out. */
+static char *describe_request(const struct http_client_request *request)
+{
+    struct buf what = {0};
+    size_t host = 0, end;
+    struct str url = request->url;
+    while (host + 3 < url.len && memcmp(url.data + host, "://", 3) != 0)
+        host++;
+    host = host + 3 < url.len ? host + 3 : 0;
+    for (end = host; end < url.len && !strchr("/?#", url.data[end]); end++)
+        ;
+    struct str authority = str_slice(url, host, end);
+    size_t at = authority.len;
+    while (at && authority.data[at - 1] != '@')
+        at--;
+    buf_printf(&what, "%.*s %.*s%.*s%c", STR_ARG(request->method), STR_ARG(str_slice(url, 0, host)),
+               STR_ARG(str_slice(url, host + at, url.len)), 0);
+    return what.data;
+}
+
+/* authorization: the header's value; empty: none. */
 static struct error *stream_create(struct http_client *client, struct context *ctx,
                                    const struct http_client_request *request,
-                                   struct http_stream **out)
+                                   struct str authorization, struct http_stream **out)
 {
     struct error *err = budget_charge(context_budget(ctx), RING_SIZE, "an HTTP response");
     if (err)
@@ -450,12 +605,12 @@ static struct error *stream_create(struct http_client *client, struct context *c
     stream->ring = page_pool_take(RING_SIZE, &ring_size);
     stream->budget = context_budget(ctx);
     stream->ctx = context_ref(ctx);
-    struct buf what = {0};
-    buf_printf(&what, "%.*s %.*s%c", STR_ARG(request->method), STR_ARG(request->url), 0);
-    stream->what = what.data;
+    stream->what = describe_request(request);
     stream->easy = curl_easy_init();
     if (!stream->easy)
         bug("libcurl gives no handle");
+    if (authorization.len)
+        stream_add_header(stream, STR("Authorization"), authorization);
     stream_set_transfer(stream);
     stream_set_request(stream, request);
     *out = stream;
@@ -492,13 +647,106 @@ struct error *http_stream_wait(struct http_stream *stream, struct context *ctx)
     return err;
 }
 
+static void wipe(struct buf *buf)
+{
+    digest_wipe(buf->data, buf->len);
+    buf_deinit(buf);
+}
+
+/* Asks once; the client's name and secret go into the header, or into the form. */
+static struct error *token_ask(struct http_client *client, struct context *ctx, bool by_header,
+                               int *status, struct buf *body)
+{
+    const struct http_oauth2 *oauth2 = &client->config->oauth2;
+    struct buf form = {0}, header = {0};
+    struct error *err = http_oauth2_form(oauth2, &form, by_header ? &header : NULL);
+    struct http_header headers[2] = {
+        {STR("Content-Type"), STR("application/x-www-form-urlencoded")},
+        {STR("Authorization"), buf_str(&header)}};
+    const struct http_client_request request = {.method = STR("POST"),
+                                                .url = oauth2->token_url,
+                                                .headers = headers,
+                                                .header_count = by_header ? 2 : 1,
+                                                .body = buf_bytes(&form),
+                                                .response_max = TOKEN_SIZE_MAX,
+                                                .without_authorization = true};
+    if (!err)
+        err = http_fetch(client, ctx, &request, status, body);
+    wipe(&form);
+    wipe(&header);
+    return err;
+}
+
+/* Servers take the one or the other. */
+static struct error *token_fetch(struct http_client *client, struct context *ctx, struct buf *token,
+                                 int64_t *until_ms)
+{
+    struct buf body = {0};
+    int status = 0;
+    int64_t lasts_s;
+    struct error *err = token_ask(client, ctx, true, &status, &body);
+    if (!err && status >= 400 && status < 500) {
+        wipe(&body);
+        err = token_ask(client, ctx, false, &status, &body);
+    }
+    if (!err)
+        err = http_oauth2_answer(status, buf_str(&body), token, &lasts_s);
+    if (!err) {
+        if (lasts_s == 0)
+            lasts_s = TOKEN_LASTS_S_DEFAULT;
+        *until_ms = time_now_monotonic_ms() + int64_max(lasts_s - TOKEN_RESERVE_S, 1) * 1000;
+    }
+    wipe(&body);
+    return err;
+}
+
+/* One asks for a new token, the others wait for it. */
+static struct error *token_take(struct http_client *client, struct context *ctx, struct buf *out)
+{
+    struct buf token = {0};
+    int64_t until_ms = 0;
+    struct error *err = NULL;
+    mutex_lock(&client->token_lock);
+    while (!err && client->fetching_token)
+        err = context_wait(ctx, &client->token_changed, &client->token_lock);
+    bool is_good = client->token.len && time_now_monotonic_ms() < client->token_until_ms;
+    if (!err && is_good)
+        buf_append_str(out, buf_str(&client->token));
+    if (!err && !is_good)
+        client->fetching_token = true;
+    mutex_unlock(&client->token_lock);
+    if (err || is_good)
+        return err;
+    err = token_fetch(client, ctx, &token, &until_ms);
+    mutex_lock(&client->token_lock);
+    client->fetching_token = false;
+    if (!err) {
+        wipe(&client->token);
+        buf_append_str(&client->token, buf_str(&token));
+        buf_append_str(out, buf_str(&token));
+        client->token_until_ms = until_ms;
+    }
+    pthread_cond_broadcast(&client->token_changed);
+    mutex_unlock(&client->token_lock);
+    wipe(&token);
+    return err;
+}
+
 struct error *http_stream_start(struct http_client *client, struct context *ctx,
                                 const struct http_client_request *request, struct http_stream **out)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct http_stream *stream;
+    struct buf authorization = {0};
+    struct error *err = NULL;
     pthread_once(&once, curl_start_once);
-    struct error *err = stream_create(client, ctx, request, &stream);
+    if (!request->without_authorization && client->config->oauth2.token_url.len)
+        err = token_take(client, ctx, &authorization);
+    else if (!request->without_authorization)
+        err = http_client_authorization(client->config, &authorization);
+    if (!err)
+        err = stream_create(client, ctx, request, buf_str(&authorization), &stream);
+    wipe(&authorization);
     if (err)
         return err;
     stream_post(stream, stream_start);
@@ -657,6 +905,9 @@ void http_client_free(struct http_client *client)
     while (!end.done)
         mutex_wait(&end.lock, &end.done_changed);
     mutex_unlock(&end.lock);
+    pthread_cond_destroy(&client->token_changed);
+    mutex_deinit(&client->token_lock);
+    wipe(&client->token);
     free(client->user_agent);
     free(client);
 }

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "net/http_client_config.h"
 #include "net/http_server.h" /* struct http_header */
 
 struct context;
@@ -25,11 +26,17 @@ struct http_client_request {
     struct bytes body;
     size_t response_max;        /* http_fetch: a longer body is ERROR_LIMIT; 0: 16 MiB */
     int64_t connect_timeout_ms; /* 0: 5 s */
+    bool without_authorization; /* that of the client's configuration is left out */
 };
 
 /* connections_max to one host; user_agent as in "Thanos/0.42.5". */
 struct http_client *http_client_create(struct event_loops *loops, struct str user_agent,
                                        size_t connections_max);
+/* The same with authentication, TLS, a proxy and limits of a configuration, which is referred to.
+ * Of OAuth2, the first request and those after the end of a token wait for a new one. */
+struct http_client *http_client_create_with(struct event_loops *loops, struct str user_agent,
+                                            size_t connections_max,
+                                            const struct http_client_config *config);
 void http_client_free(struct http_client *client); /* nothing under way may be left */
 
 /* The whole answer: body appended to `body`, status in *status (also 4xx and 5xx: not an error

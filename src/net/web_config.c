@@ -1,75 +1,8 @@
 #include "net/web_config.h"
 
 #include "base/duration.h"
-#include "codec/yaml.h"
+#include "net/config_yaml.h"
 #include "net/web_password.h"
-
-/* --- values --- */
-
-/* Texts of yaml_expect() would show what stands there, which may be a password. */
-static struct error *expect_kind(const struct yaml_node *node, enum yaml_kind kind,
-                                 const char *what)
-{
-    if (yaml_is_null(node) || node->kind == kind)
-        return NULL;
-    return yaml_error(node, "%s is not a %s", what, kind == YAML_MAPPING ? "mapping" : "list");
-}
-
-static struct error *section(const struct yaml_node *node, const char *what,
-                             const char *const *keys, size_t count, const char *type)
-{
-    struct error *err = expect_kind(node, YAML_MAPPING, what);
-    return err ? err : yaml_check_keys(node, keys, count, type);
-}
-
-static struct error *read_str(const struct yaml_node *parent, const char *key, struct arena *arena,
-                              struct str *out)
-{
-    const struct yaml_node *node = yaml_get(parent, key);
-    struct str text = {0};
-    if (node && node->kind != YAML_SCALAR)
-        return yaml_error(node, "%s is not a text", key);
-    struct error *err = yaml_str(node, &text);
-    if (!err && text.len)
-        *out = arena_str(arena, text);
-    return err;
-}
-
-static struct error *read_path(const struct yaml_node *parent, const char *key,
-                               struct str directory, struct arena *arena, struct str *out)
-{
-    struct str path = {0};
-    struct error *err = read_str(parent, key, arena, &path);
-    if (err || path.len == 0)
-        return err;
-    if (path.data[0] != '/' && directory.len) {
-        struct buf joined = {0};
-        buf_printf(&joined, "%.*s/%.*s", STR_ARG(directory), STR_ARG(path));
-        path = arena_str(arena, buf_str(&joined));
-        buf_deinit(&joined);
-    }
-    *out = path;
-    return NULL;
-}
-
-static struct error *read_list(const struct yaml_node *parent, const char *key, struct arena *arena,
-                               const struct str **items, size_t *count)
-{
-    const struct yaml_node *node = yaml_get(parent, key);
-    struct error *err = expect_kind(node, YAML_SEQUENCE, key);
-    if (err || yaml_is_null(node) || node->count == 0)
-        return err;
-    struct str *list = arena_array(arena, node->count, sizeof(*list));
-    for (size_t i = 0; !err && i < node->count; i++) {
-        struct str text = {0};
-        err = yaml_str(node->items[i], &text);
-        if (!err)
-            list[i] = arena_str(arena, text);
-    }
-    *items = list;
-    *count = node->count;
-    return err;
-}
 
 /* --- tls_server_config --- */
 
@@ -79,7 +12,7 @@ static struct error *read_version(const struct yaml_node *parent, const char *ke
     static const struct str names[] = {STR_INIT("TLS10"), STR_INIT("TLS11"), STR_INIT("TLS12"),
                                        STR_INIT("TLS13")};
     struct str text = {0};
-    struct error *err = read_str(parent, key, arena, &text);
+    struct error *err = config_str(parent, key, arena, &text);
     if (err || text.len == 0)
         return err;
     for (unsigned i = 0; i < countof(names); i++)
@@ -105,7 +38,7 @@ static struct error *read_client_auth(const struct yaml_node *parent, struct are
         {STR_INIT("RequireAndVerifyClientCert"), TLS_REQUIRE_AND_VERIFY_CLIENT_CERT},
     };
     struct str text = {0};
-    struct error *err = read_str(parent, "client_auth_type", arena, &text);
+    struct error *err = config_str(parent, "client_auth_type", arena, &text);
     if (err || text.len == 0)
         return err;
     for (size_t i = 0; i < countof(names); i++)
@@ -172,21 +105,22 @@ static struct error *read_tls(const struct yaml_node *node, struct str directory
                                        "client_allowed_sans"};
     struct tls_server_config *tls = &out->tls;
     bool prefer_server;
-    struct error *err = section(node, "tls_server_config", keys, countof(keys), "web.TLSConfig");
+    struct error *err =
+        config_section(node, "tls_server_config", keys, countof(keys), "web.TLSConfig");
     *tls =
         (struct tls_server_config){.min_version = TLS_VERSION_1_2, .max_version = TLS_VERSION_1_3};
     if (!err)
-        err = read_str(node, "cert", arena, &tls->certificate.text);
+        err = config_str(node, "cert", arena, &tls->certificate.text);
     if (!err)
-        err = read_str(node, "key", arena, &tls->key.text);
+        err = config_str(node, "key", arena, &tls->key.text);
     if (!err)
-        err = read_str(node, "client_ca", arena, &tls->client_ca.text);
+        err = config_str(node, "client_ca", arena, &tls->client_ca.text);
     if (!err)
-        err = read_path(node, "cert_file", directory, arena, &tls->certificate.file);
+        err = config_path(node, "cert_file", directory, arena, &tls->certificate.file);
     if (!err)
-        err = read_path(node, "key_file", directory, arena, &tls->key.file);
+        err = config_path(node, "key_file", directory, arena, &tls->key.file);
     if (!err)
-        err = read_path(node, "client_ca_file", directory, arena, &tls->client_ca.file);
+        err = config_path(node, "client_ca_file", directory, arena, &tls->client_ca.file);
     if (!err)
         err = read_client_auth(node, arena, &tls->client_auth);
     if (!err)
@@ -196,12 +130,12 @@ static struct error *read_tls(const struct yaml_node *node, struct str directory
     if (!err) /* the server's choice always counts, as in Go */
         err = yaml_bool(yaml_get(node, "prefer_server_cipher_suites"), &prefer_server);
     if (!err)
-        err = read_list(node, "cipher_suites", arena, &tls->ciphers, &tls->cipher_count);
+        err = config_strs(node, "cipher_suites", arena, &tls->ciphers, &tls->cipher_count);
     if (!err)
-        err = read_list(node, "curve_preferences", arena, &tls->curves, &tls->curve_count);
+        err = config_strs(node, "curve_preferences", arena, &tls->curves, &tls->curve_count);
     if (!err)
-        err = read_list(node, "client_allowed_sans", arena, &tls->client_sans,
-                        &tls->client_san_count);
+        err = config_strs(node, "client_allowed_sans", arena, &tls->client_sans,
+                          &tls->client_san_count);
     if (!err)
         err = check_names(node, tls);
     return err ? err : check_tls(node, tls, &out->has_tls);
@@ -245,7 +179,7 @@ static struct error *check_header(const struct yaml_node *key, struct str name, 
 static struct error *read_headers(const struct yaml_node *node, struct arena *arena,
                                   struct web_config *out)
 {
-    struct error *err = expect_kind(node, YAML_MAPPING, "headers");
+    struct error *err = config_expect(node, YAML_MAPPING, "headers");
     if (err || yaml_is_null(node))
         return err;
     for (size_t i = 0; !err && i < node->count; i++) {
@@ -265,7 +199,8 @@ static struct error *read_http(const struct yaml_node *node, struct arena *arena
                                struct web_config *out)
 {
     static const char *const keys[] = {"http2", "headers"};
-    struct error *err = section(node, "http_server_config", keys, countof(keys), "web.HTTPConfig");
+    struct error *err =
+        config_section(node, "http_server_config", keys, countof(keys), "web.HTTPConfig");
     out->http2 = true;
     if (!err)
         err = yaml_bool(yaml_get(node, "http2"), &out->http2);
@@ -289,7 +224,8 @@ static struct error *read_interval(const struct yaml_node *node, int64_t *out)
 static struct error *read_limit(const struct yaml_node *node, struct web_config *out)
 {
     static const char *const keys[] = {"burst", "interval"};
-    struct error *err = section(node, "rate_limit", keys, countof(keys), "web.RateLimiterConfig");
+    struct error *err =
+        config_section(node, "rate_limit", keys, countof(keys), "web.RateLimiterConfig");
     if (!err)
         err = yaml_int64(yaml_get(node, "burst"), &out->limit_burst);
     if (!err && yaml_get(node, "interval"))
@@ -302,7 +238,7 @@ static struct error *read_limit(const struct yaml_node *node, struct web_config 
 static struct error *read_users(const struct yaml_node *node, struct arena *arena,
                                 struct web_config *out)
 {
-    struct error *err = expect_kind(node, YAML_MAPPING, "basic_auth_users");
+    struct error *err = config_expect(node, YAML_MAPPING, "basic_auth_users");
     if (err || yaml_is_null(node) || node->count == 0)
         return err;
     struct web_user *users = arena_array(arena, node->count, sizeof(*users));
@@ -328,7 +264,7 @@ struct error *web_config_parse(struct str text, struct str directory, struct are
     *out = (struct web_config){0};
     struct error *err = yaml_parse(text, arena, &root);
     if (!err)
-        err = section(root, "the file", keys, countof(keys), "web.Config");
+        err = config_section(root, "the file", keys, countof(keys), "web.Config");
     if (!err)
         err = read_tls(yaml_get(root, "tls_server_config"), directory, arena, out);
     if (!err)
