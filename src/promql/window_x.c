@@ -54,10 +54,12 @@ static bool xincrease_at(struct pass *pass, const struct window *window, double 
     return true;
 }
 
-/* Where the samples cover the range the difference is adjusted to the range's length. */
-static double adjusted(const struct pass *pass, const struct window *window, bool is_counter)
+/* The difference, adjusted to the range's length where the samples cover it. */
+static double adjusted(const struct pass *pass, const struct window *window, bool is_counter,
+                       bool is_rate)
 {
     int64_t start = int64_sub_saturating(window->end, pass->spec->range_ms);
+    double seconds = (double)(pass->spec->range_ms / 1000);
     size_t first = 0, last = window->count - 1;
     double covered = covered_ms(window, 0), interval = covered / (double)last;
     if ((double)int64_sub_saturating(start, window->times[0]) > interval) {
@@ -69,22 +71,21 @@ static double adjusted(const struct pass *pass, const struct window *window, boo
     }
     double value = difference(window, first, is_counter);
     if (window->times[first] <= start && (double)(window->end - window->times[last]) < interval)
-        value *= (double)(pass->spec->range_ms / 1000) / (covered / 1000);
-    return value;
+        value *= seconds / (covered / 1000);
+    return is_rate ? value / seconds : value;
 }
 
 static bool xrate_at(struct pass *pass, const struct window *window, double *out)
 {
     struct window wide = widen(pass, window);
-    double increase = adjusted(pass, &wide, true);
-    *out = increase == 0 ? 0 : increase / (double)(pass->spec->range_ms / 1000);
+    *out = adjusted(pass, &wide, true, true);
     return true;
 }
 
 static bool xdelta_at(struct pass *pass, const struct window *window, double *out)
 {
     struct window wide = widen(pass, window);
-    *out = adjusted(pass, &wide, false);
+    *out = adjusted(pass, &wide, false, false);
     return true;
 }
 

@@ -204,6 +204,11 @@ static struct error *build_special_call(struct execution *execution, const struc
         return err;
     case FUNCTION_TIMESTAMP:
         return build_vector_call(execution, node, out);
+    case FUNCTION_START_TIMESTAMP:
+        if (execution->use_start_timestamps && node->call.args[0]->kind == PLAN_SELECTOR)
+            return build_vector_call(execution, node, out);
+        *out = empty_create(node->grid);
+        return NULL;
     case FUNCTION_INFO:
         return build_info(execution, node, out);
     default:

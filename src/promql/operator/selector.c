@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "chunk/samples.h"
+#include "promql/histogram_stats.h"
 #include "promql/operator/source.h"
 #include "promql/row_store.h"
 #include "promql/sample_stats.h"
@@ -79,6 +80,8 @@ static struct error *read_row(const struct selector *selector, const struct seri
     struct samples samples = {0};
     batch->labels[row] = series->labels;
     struct error *err = samples_read(&series->chunks, &selector->rules, *scratch, &samples);
+    if (!err && selector->call.source->selector.skip_buckets)
+        histogram_stats_only(&samples);
     counts->decoded += samples.count;
     if (!err && counts->tally && !is_instant)
         sample_tally_windows(counts->tally, &samples);

@@ -227,7 +227,8 @@ static bool is_timestamp(const struct plan_node *node)
     return node->kind == PLAN_CALL && node->call.function->id == FUNCTION_TIMESTAMP;
 }
 
-/* The values of a selector under timestamp() are times already. */
+/* The values of a selector under timestamp() are times already, as they are start times under
+ * start_timestamp(). */
 static void apply_timestamp(const struct plan_node *node, const struct span *span)
 {
     const struct plan_node *arg = node->call.args[0];
@@ -243,7 +244,7 @@ static void apply_row(const struct values_stage *stage, const struct span *span)
             span->values[i] = -span->values[i];
     } else if (is_timestamp(node)) {
         apply_timestamp(node, span);
-    } else {
+    } else if (node->call.function->id != FUNCTION_START_TIMESTAMP) {
         apply_function(stage, node->call.function->id, span);
     }
 }

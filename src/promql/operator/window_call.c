@@ -22,7 +22,9 @@ struct window_spec window_spec_of(const struct plan_node *source, const struct p
         .at_ms = source->selector.at_ms,
         .keep_histograms = source->selector.keep_histograms,
         .extended = source->selector.extended,
-        .read = source->selector.read_times ? WINDOW_READ_TIMES : WINDOW_READ_VALUES,
+        .read = source->selector.read_times    ? WINDOW_READ_TIMES
+                : source->selector.read_starts ? WINDOW_READ_STARTS
+                                               : WINDOW_READ_VALUES,
         .function = id,
     };
 }
@@ -85,7 +87,9 @@ static void annotate(const struct window_call *call, struct labels labels,
                      const struct window_notes *notes)
 {
     struct annotations *annotations = call->execution->annotations;
-    struct position position = call->source->position;
+    /* the first argument's, which need not be the range vector */
+    struct position position =
+        call->call ? call->call->call.args[0]->position : call->source->position;
     struct buf name = {0};
     quote_append(&name, labels_get(labels, metadata_labels[0]));
     for (size_t i = 0; i < countof(note_texts); i++) {

@@ -14,6 +14,8 @@ struct scope {
     bool has_subquery_at;
     int64_t subquery_at_ms;
     int64_t step_ms; /* of the innermost subquery, else of the query */
+    /* Whether something around looks only at the numbers of histograms, or at their buckets. */
+    bool skips_buckets, needs_buckets;
 };
 
 static struct error *build(struct planner *planner, const struct expr *expr, struct scope scope,
@@ -139,6 +141,7 @@ static struct error *build_selector(struct planner *planner, const struct expr *
         err = plan_duration(params, &matrix->matrix.range, false, &selector->range_ms);
     if (err)
         return err;
+    selector->skip_buckets = scope->skips_buckets && !scope->needs_buckets;
     set_hints(planner, &selector->hints, scope);
     selector->hints.range_ms = selector->range_ms;
     if (matrix)
@@ -176,6 +179,7 @@ static struct error *build_subquery(struct planner *planner, const struct expr *
     scope.subquery_range_ms = int64_add_saturating(scope.subquery_range_ms, subquery->range_ms);
     scope.step_ms = subquery->step_ms;
     scope.aggregate = NULL;
+    scope.needs_buckets = true; /* resets are looked for between its steps */
     *out = node;
     return build(planner, expr->subquery.expr, scope, &subquery->input);
 }
@@ -192,11 +196,18 @@ static struct error *build_unary(struct planner *planner, const struct expr *exp
     return build(planner, expr->unary.expr, scope, &node->negate);
 }
 
+static bool op_needs_buckets(enum binary_op op)
+{
+    return op == BINARY_TRIM_UPPER || op == BINARY_TRIM_LOWER || op == BINARY_EQUAL ||
+           op == BINARY_NOT_EQUAL;
+}
+
 static struct error *build_binary(struct planner *planner, const struct expr *expr,
                                   struct scope scope, struct plan_node **out)
 {
     struct plan_node *node = new_node(planner, expr, PLAN_BINARY);
     scope.func = (struct str){0};
+    scope.needs_buckets |= op_needs_buckets(expr->binary.op);
     node->binary.op = expr->binary.op;
     node->binary.is_bool = expr->binary.is_bool;
     if (expr->binary.matching) {
@@ -234,6 +245,7 @@ static struct error *build_aggregate(struct planner *planner, const struct expr 
     aggregate->label_count = expr->aggregate.label_count;
     aggregate->labels = copy_labels(planner, expr->aggregate.labels, &aggregate->label_count);
     scope.func = str_from(aggregate_op_text(aggregate->op));
+    scope.needs_buckets |= aggregate->op == AGGREGATE_COUNT_VALUES;
     *out = node;
     if (expr->aggregate.param) {
         struct error *err = build(planner, expr->aggregate.param, scope, &aggregate->param);
@@ -377,6 +389,31 @@ static struct error *build_info_series(struct planner *planner, const struct exp
     return NULL;
 }
 
+/* What a function does with the buckets of histograms. */
+static void set_buckets(struct scope *scope, enum function_id id)
+{
+    switch (id) {
+    case FUNCTION_ABSENT:
+    case FUNCTION_HISTOGRAM_AVG:
+    case FUNCTION_HISTOGRAM_COUNT:
+    case FUNCTION_HISTOGRAM_SUM:
+    case FUNCTION_START_TIMESTAMP:
+    case FUNCTION_TIMESTAMP:
+        scope->skips_buckets = true;
+        break;
+    case FUNCTION_CHANGES:
+    case FUNCTION_HISTOGRAM_FRACTION:
+    case FUNCTION_HISTOGRAM_QUANTILE:
+    case FUNCTION_HISTOGRAM_QUANTILES:
+    case FUNCTION_HISTOGRAM_STDDEV:
+    case FUNCTION_HISTOGRAM_STDVAR:
+        scope->needs_buckets = true;
+        break;
+    default:
+        break;
+    }
+}
+
 static struct error *build_call(struct planner *planner, const struct expr *expr,
                                 struct scope scope, struct plan_node **out)
 {
@@ -394,6 +431,7 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
     node->call.arg_count = expr->call.arg_count;
     scope.func = function->name;
     scope.aggregate = NULL;
+    set_buckets(&scope, function->id);
     *out = node;
     size_t built = function->id == FUNCTION_INFO ? 1 : expr->call.arg_count;
     for (size_t i = 0; i < built; i++) {
@@ -413,8 +451,6 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
             node->call.absent_labels = absent_labels(planner, &first->selector);
         first->selector.read_times = function->id == FUNCTION_TIMESTAMP;
         first->selector.read_starts = function->id == FUNCTION_START_TIMESTAMP;
-        first->selector.skip_buckets =
-            is_absent || first->selector.read_times || first->selector.read_starts;
     }
     return NULL;
 }
