@@ -117,7 +117,7 @@ static struct error *read_engine(const struct query_api_config *config,
 }
 
 /* Coarser data needs a longer look back than raw data. */
-static int64_t lookback_of(const struct query_api_config *config, int64_t resolution_ms)
+int64_t query_params_lookback(const struct query_api_config *config, int64_t resolution_ms)
 {
     int64_t own = config->lookback_ms;
     if (!config->dynamic_lookback)
@@ -132,8 +132,8 @@ static struct error *read_lookback(const struct query_api_config *config,
 {
     int64_t ns = 0;
     struct error *err = param_duration(req, "lookback_delta", &ns);
-    out->query.lookback_ms =
-        ns > 0 ? int64_max(ns / NS_PER_MS, 1) : lookback_of(config, out->query.max_resolution_ms);
+    out->query.lookback_ms = ns > 0 ? int64_max(ns / NS_PER_MS, 1)
+                                    : query_params_lookback(config, out->query.max_resolution_ms);
     return err;
 }
 

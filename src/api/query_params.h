@@ -33,3 +33,5 @@ MUST_CHECK struct error *query_params_replicas(const struct query_api_config *co
 /* ERROR_INVALID "tenant name not valid". */
 MUST_CHECK struct error *query_params_tenant(const struct query_api_config *config,
                                              const struct http_request *req, struct str *out);
+/* How far an instant selector looks back in data of that resolution; 0: as the engine does. */
+int64_t query_params_lookback(const struct query_api_config *config, int64_t resolution_ms);

@@ -308,6 +308,7 @@ struct error *component_serve_grpc(struct component *component, const struct grp
         .is_serving = component_is_ready,
         .self = component,
         .budget = component->budget,
+        .call_memory_max = component->config.request_memory_max,
         .max_connection_age_ms = component->config.max_connection_age_ms,
         .tls = component->grpc_tls,
         .quick = component->pools->quick,

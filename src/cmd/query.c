@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/query_api.h"
+#include "api/query_service.h"
 #include "base/memory.h"
 #include "base/vec.h"
 #include "cmd/component.h"
@@ -235,9 +236,11 @@ struct query {
     struct engine *engine;
     struct query_api *api;
     struct store_service *store_service;
+    struct query_service *query_service;
     struct peers_service *peers_service;
     struct info_service *info_service;
-    struct grpc_method methods[STORE_SERVICE_METHODS + PEERS_SERVICE_METHODS + 1];
+    struct grpc_method
+        methods[STORE_SERVICE_METHODS + QUERY_SERVICE_METHODS + PEERS_SERVICE_METHODS + 1];
     struct api_flag *flag_values;
     size_t flag_count;
 };
@@ -518,6 +521,7 @@ static void query_build_api(struct query *query)
         .sample_bounds = {config->sample_quantiles.items, config->sample_quantiles.count},
     };
     query->api = query_api_create(&api);
+    query->query_service = query_service_create(&api, query->methods + STORE_SERVICE_METHODS);
 }
 
 static void query_build_services(struct query *query)
@@ -537,6 +541,7 @@ static void query_build_services(struct query *query)
         .has_targets = true,
         .has_metadata = true,
         .has_exemplars = true,
+        .has_query = true,
         .has_status = true,
         .is_ready = component_is_ready,
         .self = query->component,
@@ -544,7 +549,7 @@ static void query_build_services(struct query *query)
     };
     struct grpc_method *methods = query->methods;
     query->store_service = store_service_create(&store, methods);
-    methods += STORE_SERVICE_METHODS;
+    methods += STORE_SERVICE_METHODS + QUERY_SERVICE_METHODS; /* those were made with the API */
     query->peers_service =
         peers_service_create(endpoint_peers_answer, query->endpoints, pools->metadata, methods);
     methods += PEERS_SERVICE_METHODS;
@@ -573,6 +578,7 @@ static struct error *query_build(struct query *query)
 static void query_free(struct query *query)
 {
     store_service_free(query->store_service);
+    query_service_free(query->query_service);
     peers_service_free(query->peers_service);
     info_service_free(query->info_service);
     query_api_free(query->api);

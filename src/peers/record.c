@@ -66,20 +66,25 @@ void record_init(const struct record_type *type, void *record)
 
 enum { NESTED_GUESS = 100 }; /* bytes of most nested messages */
 
-static void labels_encode(struct buf *out, uint32_t number, struct labels labels)
+void label_set_encode(struct buf *out, struct labels labels)
 {
     struct labels_reader reader = labels_read(labels);
     struct label label;
-    if (labels.len == 0)
-        return;
-    size_t set = pb_begin(out, number, labels.len);
     while (labels_next(&reader, &label)) {
         size_t pair = pb_begin(out, 1, label.name.len + label.value.len);
         pb_put_str(out, 1, label.name);
         pb_put_str(out, 2, label.value);
         pb_end(out, pair);
     }
-    pb_end(out, set);
+}
+
+static void labels_encode(struct buf *out, uint32_t number, struct labels labels)
+{
+    if (labels.len == 0)
+        return;
+    size_t mark = pb_begin(out, number, labels.len);
+    label_set_encode(out, labels);
+    pb_end(out, mark);
 }
 
 static void time_encode(struct buf *out, const struct field *field, struct instant time)
@@ -130,6 +135,9 @@ void record_encode(struct buf *out, const struct record_type *type, const void *
         case FIELD_UINT:
             pb_put_uint64(out, field->number, *(const uint64_t *)member);
             break;
+        case FIELD_BOOL:
+            pb_put_bool(out, field->number, *(const bool *)member);
+            break;
         case FIELD_DOUBLE:
         case FIELD_DOUBLE_TEXT:
             pb_put_double(out, field->number, *(const double *)member);
@@ -179,7 +187,7 @@ static struct error *label_decode(struct bytes message, struct labels_builder *b
     return pb_error(&reader, "label");
 }
 
-static struct error *labels_decode(struct bytes message, struct arena *arena, struct labels *out)
+struct error *label_set_decode(struct bytes message, struct arena *arena, struct labels *out)
 {
     struct pb_reader reader = pb_read(message);
     struct labels_builder builder = labels_builder_create(arena);
@@ -253,6 +261,9 @@ static struct error *field_decode(struct pb_reader *reader, struct arena *arena,
     case FIELD_UINT:
         *(uint64_t *)member = pb_uint64(reader);
         return NULL;
+    case FIELD_BOOL:
+        *(bool *)member = pb_bool(reader);
+        return NULL;
     case FIELD_DOUBLE:
     case FIELD_DOUBLE_TEXT:
         *(double *)member = pb_double(reader);
@@ -263,7 +274,7 @@ static struct error *field_decode(struct pb_reader *reader, struct arena *arena,
         *(int *)member = pb_int32(reader);
         return NULL;
     case FIELD_LABELS:
-        return labels_decode(pb_bytes(reader), arena, member);
+        return label_set_decode(pb_bytes(reader), arena, member);
     case FIELD_STRS: {
         struct str *added = records_add_sized(member, arena, sizeof(struct str));
         *added = pb_str(reader);

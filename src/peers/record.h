@@ -22,22 +22,23 @@
 #include "codec/json.h"
 #include "model/labels.h"
 
-enum field_type {               /* the member's C type; how it stands on the wire, and in JSON */
-                  FIELD_STR,    /* struct str */
-                  FIELD_INT,    /* int64_t; on the wire also int32 */
-                  FIELD_UINT,   /* uint64_t */
-                  FIELD_DOUBLE, /* double */
-                  FIELD_DOUBLE_TEXT, /* double; a string in JSON */
-                  FIELD_TIME,        /* struct instant; google.protobuf.Timestamp; RFC 3339 */
-                  FIELD_TIME_MS,     /* int64_t; int64; seconds with a fraction */
-                  FIELD_ENUM,        /* int; `of` is its struct enum_names */
-                  FIELD_LABELS,      /* struct labels; ZLabelSet; an object */
-                  FIELD_STRS,        /* RECORDS(struct str); repeated string */
-                  FIELD_RECORD,      /* another struct; `of` is its record_type */
-                  FIELD_RECORDS,     /* RECORDS(T); `of` is the record_type of T */
-                  FIELD_VARIANT,     /* int: when it is `value`, this field's message is that of the
-                                        same struct by     the record_type `of`; in JSON its fields stand in
-                                        the place of this one */
+/* The member's C type; how it stands on the wire; in JSON. */
+enum field_type {
+    FIELD_STR,         /* struct str */
+    FIELD_INT,         /* int64_t; on the wire also int32 */
+    FIELD_UINT,        /* uint64_t */
+    FIELD_BOOL,        /* bool */
+    FIELD_DOUBLE,      /* double */
+    FIELD_DOUBLE_TEXT, /* double; a string in JSON */
+    FIELD_TIME,        /* struct instant; google.protobuf.Timestamp; RFC 3339 */
+    FIELD_TIME_MS,     /* int64_t; int64; seconds with a fraction */
+    FIELD_ENUM,        /* int; `of` is its struct enum_names */
+    FIELD_LABELS,      /* struct labels; ZLabelSet; an object */
+    FIELD_STRS,        /* RECORDS(struct str); repeated string */
+    FIELD_RECORD,      /* another struct; `of` is its record_type */
+    FIELD_RECORDS,     /* RECORDS(T); `of` is the record_type of T */
+    FIELD_VARIANT, /* int: when it is `value`, there is this field, a message of the same struct by
+                      the record_type `of`; in JSON its fields stand in the place of this one */
 };
 
 struct field {
@@ -93,6 +94,11 @@ void record_encode(struct buf *out, const struct record_type *type, const void *
  * ERROR_LIMIT when the arena refuses. */
 MUST_CHECK struct error *record_decode(struct bytes message, struct arena *arena,
                                        const struct record_type *type, void *record);
+
+/* The fields of a ZLabelSet, repeated Label 1 and others that are skipped. */
+void label_set_encode(struct buf *out, struct labels labels);
+MUST_CHECK struct error *label_set_decode(struct bytes message, struct arena *arena,
+                                          struct labels *out);
 
 /* One JSON value. Label sets are written like all else: safe within HTML where the writer is. */
 void record_write_json(struct json_writer *json, const struct record_type *type,

@@ -71,6 +71,9 @@ static void value_write(struct json_writer *json, const struct field *field, con
     case FIELD_UINT:
         json_put_uint64(json, *(const uint64_t *)member);
         break;
+    case FIELD_BOOL:
+        json_put_bool(json, *(const bool *)member);
+        break;
     case FIELD_DOUBLE:
         json_put_double(json, *(const double *)member);
         break;
@@ -209,6 +212,9 @@ static void value_read(struct json_reader *reader, const struct field *field, vo
         break;
     case FIELD_UINT:
         *(uint64_t *)member = json_uint64(reader);
+        break;
+    case FIELD_BOOL:
+        *(bool *)member = json_bool(reader);
         break;
     case FIELD_DOUBLE:
         *(double *)member = json_double(reader);

@@ -187,8 +187,9 @@ TEST(a_question_that_is_malformed_is_refused)
 TEST(reflection_knows_every_service)
 {
     static const char *const symbols[] = {
-        "thanos.Store",    "thanos.info.Info", "thanos.Rules",  "thanos.Targets",
-        "thanos.Metadata", "thanos.Exemplars", "thanos.Status", "thanos.RulesResponse"};
+        "thanos.Store",    "thanos.info.Info",          "thanos.Rules",  "thanos.Targets",
+        "thanos.Metadata", "thanos.Exemplars",          "thanos.Status", "thanos.RulesResponse",
+        "thanos.Query",    "prometheus_copy.TimeSeries"};
     struct fixture f;
     fixture_init(&f);
     for (size_t i = 0; i < countof(symbols); i++) {
