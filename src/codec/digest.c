@@ -1,6 +1,7 @@
 #include "codec/digest.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 
@@ -13,6 +14,13 @@ void digest_hmac_sha256(struct bytes key, struct bytes data, uint8_t out[DIGEST_
     if (!HMAC(EVP_sha256(), key.len ? key.data : nothing, (int)key.len,
               data.len ? data.data : nothing, data.len, out, &size))
         bug("OpenSSL gives no HMAC");
+}
+
+void digest_md5(struct bytes data, uint8_t out[DIGEST_MD5_SIZE])
+{
+    if (!EVP_Digest(data.len ? data.data : (const uint8_t *)"", data.len, out, NULL, EVP_md5(),
+                    NULL))
+        bug("OpenSSL gives no MD5");
 }
 
 void digest_random(void *out, size_t size)

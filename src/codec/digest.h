@@ -6,9 +6,11 @@
 
 #include "base/str.h"
 
-enum { DIGEST_SHA256_SIZE = 32 };
+enum { DIGEST_MD5_SIZE = 16, DIGEST_SHA256_SIZE = 32 };
 
 void digest_hmac_sha256(struct bytes key, struct bytes data, uint8_t out[DIGEST_SHA256_SIZE]);
+/* For spreading things evenly, as Prometheus's hashmod does it; not for secrets. */
+void digest_md5(struct bytes data, uint8_t out[DIGEST_MD5_SIZE]);
 /* Unpredictable ones. */
 void digest_random(void *out, size_t size);
 /* Overwrites what was secret; not optimised away. */
