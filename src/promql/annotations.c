@@ -70,9 +70,16 @@ static struct annotation *find_or_add(struct annotations *annotations, enum anno
     return &vec_last(&annotations->items);
 }
 
+/* Whether a part of the query is evaluated after another one: it is further right, or around it. */
+static bool comes_later(struct position position, struct position other)
+{
+    return position.end > other.end || (position.end == other.end && position.start <= other.start);
+}
+
+/* Of several places of one text, the last one is shown, whichever thread comes first. */
 static void move_position(struct annotation *item, struct position position)
 {
-    if (position.start >= item->position.start)
+    if (item->position.end == 0 || comes_later(position, item->position))
         item->position = position;
 }
 
@@ -134,7 +141,7 @@ void annotations_add_repair(struct annotations *annotations, struct position pos
     if (item) {
         struct bucket_repair *sum = &item->repair;
         bool is_first = item->samples++ == 0;
-        if (is_first || position.start < item->position.start)
+        if (is_first || comes_later(item->position, position)) /* of these the first one */
             item->position = position;
         item->min_time = is_first ? time_ms : int64_min(item->min_time, time_ms);
         item->max_time = is_first ? time_ms : int64_max(item->max_time, time_ms);

@@ -86,7 +86,7 @@ class Cluster:
     # --- Prometheus
 
     def prometheus(self, name, targets=(), replica=None, scrape_self=True, extra_config="", flags=(), port=None,
-                   external=None, features=True):
+                   external=None, features=True, block="2h"):
         """Real Prometheus with external labels cluster and replica, or those given, scraping every
         second. Its data and port stay when it is started again under the same name."""
         external = external or {CLUSTER_LABEL[0]: CLUSTER_LABEL[1], "replica": replica or name}
@@ -108,8 +108,8 @@ class Cluster:
         (data / "prometheus.yml").write_text("\n".join(config) + "\n")
         process = self.processes.start(f"prometheus-{name}", [
             peers()["prometheus"], f"--config.file={data}/prometheus.yml", f"--storage.tsdb.path={data}/data",
-            f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.min-block-duration=2h",
-            "--storage.tsdb.max-block-duration=2h", "--web.enable-lifecycle",
+            f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.min-block-duration={block}",
+            f"--storage.tsdb.max-block-duration={block}", "--web.enable-lifecycle",
             *(["--enable-feature=promql-experimental-functions"] if features else []), "--log.level=warn", *flags],
             env={"GOMAXPROCS": "2"})
         component = Component("prometheus", process, port)

@@ -153,7 +153,7 @@ struct operator*
     sort->by_label = function == FUNCTION_SORT_BY_LABEL || function == FUNCTION_SORT_BY_LABEL_DESC;
     sort->descending = function == FUNCTION_SORT_DESC || function == FUNCTION_SORT_BY_LABEL_DESC;
     row_store_init(&sort->rows, execution, node->grid);
-    if (node->grid->count > 1)
+    if (node->grid->count > 1 && !node->is_step_invariant)
         annotations_add(execution->annotations, ANNOTATION_WARNING, node->position,
                         "sort is ineffective for range queries since results are always ordered "
                         "by labels");

@@ -189,8 +189,12 @@ static struct error *build_subquery(struct planner *planner, const struct expr *
 static struct error *build_unary(struct planner *planner, const struct expr *expr,
                                  struct scope scope, struct plan_node **out)
 {
-    if (!expr->unary.negative)
-        return build(planner, expr->unary.expr, scope, out);
+    if (!expr->unary.negative) {
+        struct error *err = build(planner, expr->unary.expr, scope, out);
+        if (!err)
+            (*out)->position = expr->position;
+        return err;
+    }
     struct plan_node *node = new_node(planner, expr, PLAN_NEGATE);
     *out = node;
     return build(planner, expr->unary.expr, scope, &node->negate);
@@ -446,7 +450,10 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
     fill_defaults(planner, node);
     struct plan_node *first = node->call.arg_count ? node->call.args[0] : NULL;
     bool is_absent = function->id == FUNCTION_ABSENT || function->id == FUNCTION_ABSENT_OVER_TIME;
-    if (first && first->kind == PLAN_SELECTOR) {
+    /* A unary plus leaves no node, but what it stands before is a selector no more. */
+    bool is_signed =
+        expr->call.arg_count > 0 && expr_unwrap(expr->call.args[0])->kind == EXPR_UNARY;
+    if (first && first->kind == PLAN_SELECTOR && !is_signed) {
         if (is_absent)
             node->call.absent_labels = absent_labels(planner, &first->selector);
         first->selector.read_times = function->id == FUNCTION_TIMESTAMP;

@@ -11,7 +11,7 @@ static bool is_bound_to_step(const struct plan_call *call)
     case FUNCTION_PREDICT_LINEAR:
         return true;
     case FUNCTION_TIMESTAMP: /* of a selector it is the time of its samples */
-        return call->args[0]->kind != PLAN_SELECTOR;
+        return call->args[0]->kind != PLAN_SELECTOR || !call->args[0]->selector.read_times;
     default:
         return false;
     }
