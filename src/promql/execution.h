@@ -18,6 +18,7 @@
 struct context;
 struct pool;
 struct sample_stats;
+struct share;
 
 struct execution {
     struct store *store;
@@ -41,6 +42,7 @@ struct execution {
     atomic_size_t samples_held, samples_peak;
     atomic_uint_fast64_t samples_total; /* samples that selectors looked at */
     atomic_uint_fast64_t series_total, decoded_total;
+    struct share *shares;            /* of operators, see operator/share.h */
     struct sample_stats *stats;      /* NULL: not asked for */
     int64_t sort_ns;                 /* by the thread of the query */
     atomic_bool saw_metadata_labels; /* __type__ or __unit__, on any series */

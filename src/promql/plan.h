@@ -57,6 +57,7 @@ struct plan_selector {
     int64_t select_min_ms, select_max_ms; /* inclusive: what to ask the store for */
     struct select_hints hints;            /* for the store */
     size_t index;                         /* in plan.selectors */
+    size_t readers; /* places of the text it stands for: more than one where inputs are shared */
 };
 
 /* input, evaluated on its own grid, as windows (r - range_ms, r] with r as above. The steps of that
@@ -75,12 +76,24 @@ struct plan_binary {
     const struct vector_matching *matching; /* NULL unless both are vectors */
 };
 
+enum { PLAN_SHARE_MAX = 64 };
+
+/* Aggregations whose inputs are equal. They are fed together, by one pass over `input`, that of the
+ * last of them. */
+struct plan_share {
+    struct plan_node *input;
+    size_t consumer_count; /* in the text, at most PLAN_SHARE_MAX */
+    size_t number;         /* from 1 on, for people */
+    size_t readers;        /* as in plan_selector */
+};
+
 struct plan_aggregate {
     enum aggregate_op op;
     struct plan_node *input, *param; /* param: scalar or string, or NULL */
     bool without;
     const struct str *labels; /* sorted, unique */
     size_t label_count;
+    struct plan_share *share; /* NULL: none */
 };
 
 /* What info() does with the series that its second argument selects. */
@@ -164,6 +177,7 @@ struct plan {
     struct step_grid grid;
     struct plan_node **selectors; /* all PLAN_SELECTOR nodes, in the text's order */
     size_t selector_count;
+    size_t share_count;
     int64_t data_min_ms, data_max_ms; /* inclusive; data range of the whole query (sample_rules);
                                          min > max when there is no selector */
 };

@@ -428,5 +428,6 @@ struct operator* aggregate_create(struct execution *execution, const struct plan
     aggregate->arena = arena_create(execution->budget);
     shards_init(&aggregate->shards, execution, &node->aggregate, sizeof(struct sums),
                 aggregate_fold, aggregate);
+    shards_attach(&aggregate->shards, input);
     return &aggregate->base;
 }

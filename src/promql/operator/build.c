@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "promql/arithmetic.h"
 #include "promql/operator/operator.h"
+#include "promql/operator/share.h"
 #include "promql/window.h"
 
 enum { SCALAR_ARGS_MAX = 10 }; /* histogram_quantiles() has that many */
@@ -308,7 +309,9 @@ static struct error *build_aggregate(struct execution *execution, const struct p
 {
     const struct plan_node *param = node->aggregate.param;
     struct operator* input, *scalar = NULL;
-    struct error *err = operator_build(execution, node->aggregate.input, &input);
+    struct error *err = node->aggregate.share
+                            ? share_end_create(execution, node->aggregate.share, &input)
+                            : operator_build(execution, node->aggregate.input, &input);
     if (err)
         return err;
     if (param && param->type == VALUE_SCALAR)

@@ -128,6 +128,7 @@ static struct error *slice_rows(const struct selector *selector, const struct sl
     }
     arena_unref(scratch);
     struct execution *execution = selector->execution;
+    counts.looked_at *= selector->call.source->selector.readers;
     atomic_fetch_add_explicit(&execution->samples_total, counts.looked_at, memory_order_relaxed);
     atomic_fetch_add_explicit(&execution->decoded_total, counts.decoded, memory_order_relaxed);
     atomic_fetch_add_explicit(&execution->series_total, slice->count, memory_order_relaxed);
@@ -148,7 +149,7 @@ static struct error *slice_rows_counted(const struct selector *selector, const s
     struct error *err = sample_tally_init(&tally, selector->call.source, counts);
     if (!err)
         err = slice_rows(selector, slice, ctx, arena, batch, &tally);
-    if (!err)
+    for (size_t i = 0; i < selector->call.source->selector.readers && !err; i++)
         sample_stats_add(stats, &tally);
     arena_unref(counts);
     return err;

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/mutex.h"
+#include "promql/operator/share.h"
 #include "runtime/pool.h"
 
 enum { SHARDS_MAX = 16 };
@@ -206,9 +207,17 @@ static struct error *take_next(void *self, struct context *ctx, struct step_batc
     return shards_take(drain->shards, ctx, batch, arena);
 }
 
+void shards_attach(struct shards *shards, struct operator* input)
+{
+    if (operator_is_share_end(input))
+        share_end_attach(input, shards_take, shards);
+}
+
 struct error *shards_drain(struct shards *shards, struct operator* input, struct context *ctx)
 {
     struct plain_drain drain = {shards, 0};
+    if (operator_is_share_end(input))
+        return share_end_drain(input, ctx);
     if (shards->execution->compute && operator_is_selector(input))
         return selector_drain(input, ctx, shards_take, shards);
     return operator_drain(input, shards->execution, ctx, take_next, &drain);

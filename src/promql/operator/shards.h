@@ -34,6 +34,8 @@ void shards_init(struct shards *shards, struct execution *execution,
                  void *self);
 void shards_deinit(struct shards *shards); /* when no worker can come any more */
 
+/* Says where the batches of a shared input go; other inputs are fine, too. Before any drain. */
+void shards_attach(struct shards *shards, struct operator* input);
 /* Takes all batches of the input: a selector's on the workers that make them. */
 MUST_CHECK struct error *shards_drain(struct shards *shards, struct operator* input,
                                       struct context *ctx);

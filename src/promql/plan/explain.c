@@ -81,6 +81,8 @@ static void print_subquery(struct buf *out, const struct plan_node *node)
 static void print_aggregate(struct buf *out, const struct plan_aggregate *aggregate)
 {
     buf_printf(out, "aggregate %s", aggregate_op_text(aggregate->op));
+    if (aggregate->share)
+        buf_printf(out, " of share %zu", aggregate->share->number);
     if (!aggregate->without && aggregate->label_count == 0)
         return;
     buf_append_cstr(out, aggregate->without ? " without" : " by");
@@ -166,6 +168,9 @@ static void explain(struct buf *out, struct plan_node *node, const struct step_g
         buf_printf(out, " | steps %lld + %lld x %zu", (long long)node->grid->start_ms,
                    (long long)node->grid->step_ms, node->grid->count);
     buf_append_byte(out, '\n');
+    const struct plan_share *share = node->kind == PLAN_AGGREGATE ? node->aggregate.share : NULL;
+    if (share && share->input != node->aggregate.input)
+        return; /* it is shown where it is read */
     for (size_t i = 0; (child = plan_child(node, i)) != NULL; i++)
         explain(out, *child, node->grid, depth + 1);
 }

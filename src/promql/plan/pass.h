@@ -35,6 +35,9 @@ MUST_CHECK struct error *plan_grids(struct planner *planner, struct plan_node **
 /* properties.c: properties of all nodes; PLAN_MERGE_ROWS where rows may become equal. */
 void plan_properties(struct planner *planner, struct plan_node **root);
 
+/* share.c: aggregations of equal inputs get a plan_share. Fails with ERROR_LIMIT. */
+MUST_CHECK struct error *plan_share(struct planner *planner, struct plan_node *root);
+
 /* duration.c: a duration as milliseconds, with step() and range() of this query. */
 MUST_CHECK struct error *plan_duration(const struct plan_params *params,
                                        const struct duration *duration, bool may_be_negative,

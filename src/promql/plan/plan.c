@@ -63,6 +63,9 @@ struct error *plan_create(const struct expr *expr, const struct plan_params *par
     if (err)
         return err;
     plan_properties(&planner, &out->root);
+    err = plan_share(&planner, out->root);
+    if (err)
+        return err;
     out->selectors = arena_array(arena, out->selector_count, sizeof(struct plan_node *));
     collect_selectors(out, out->root);
     return arena_status(arena);

@@ -262,6 +262,10 @@ TEST(engine_answers_or_refuses_200000_series_under_a_budget)
 }
 
 static const char *const many_queries[] = {
+    "sum(rate(requests_total[5m])) / count(rate(requests_total[5m]))",
+    "max by (job) (requests_total) - on (job) min by (job) (requests_total) + on (job) avg by "
+    "(job) (requests_total)",
+    "sum(requests_total * 2) / scalar(count(requests_total * 2))",
     "sum by (job) (rate(requests_total[5m]))",
     "requests_total * 2 > 20",
     "topk by (job) (2, requests_total)",
@@ -335,6 +339,29 @@ TEST(engine_gives_the_same_bits_with_any_number_of_workers)
     store_free(memory_store_base(store));
 }
 
+TEST(what_is_read_once_for_several_counts_as_often_as_it_is_in_the_text)
+{
+    static const struct {
+        const char *name;
+        size_t selectors;
+    } cases[] = {
+        {"sum(requests_total)", 1},
+        {"sum(requests_total) / count(requests_total)", 2},
+        {"max(sum by (job) (requests_total)) - min(sum by (job) (requests_total))", 2},
+        {"max(sum by (job) (requests_total)) - min(count by (job) (requests_total)) + "
+         "min(sum by (job) (requests_total)) + sum(requests_total)",
+         4},
+    };
+    struct memory_store *store = counters(20, 60);
+    for_each_case(c, cases) {
+        struct run run = run_begin(&(struct engine_config){0}, 0);
+        CHECK_OK(run_instant(&run, store, c->name));
+        CHECK_EQ(run.result.stats.samples_total, 20 * c->selectors);
+        run_end(&run);
+    }
+    store_free(memory_store_base(store));
+}
+
 TEST(engine_stops_workers_when_a_query_fails)
 {
     struct memory_store *store = counters(3000, 60);
@@ -342,8 +369,10 @@ TEST(engine_stops_workers_when_a_query_fails)
     memory_store_fail_after(store, 2000, ERROR_UNAVAILABLE, "peer went away");
     for (int i = 0; i < 20; i++) {
         struct run run = run_begin(&(struct engine_config){.compute = pool}, 0);
-        CHECK_ERROR_TEXT(run_range(&run, store, "sum(rate(requests_total[5m]))"), ERROR_UNAVAILABLE,
-                         "peer went away");
+        const char *query = i % 2
+                                ? "sum(rate(requests_total[5m]))"
+                                : "sum(requests_total) / max(requests_total) - min(requests_total)";
+        CHECK_ERROR_TEXT(run_range(&run, store, query), ERROR_UNAVAILABLE, "peer went away");
         run_end(&run);
     }
     pool_free(pool);
@@ -358,4 +387,5 @@ TEST_MAIN(TEST_ENTRY(engine_refuses_in_prometheus_words),
           TEST_ENTRY(engine_answers_or_refuses_200000_series_under_a_budget),
           TEST_ENTRY(engine_survives_every_refused_charge),
           TEST_ENTRY(engine_gives_the_same_bits_with_any_number_of_workers),
+          TEST_ENTRY(what_is_read_once_for_several_counts_as_often_as_it_is_in_the_text),
           TEST_ENTRY(engine_stops_workers_when_a_query_fails))
