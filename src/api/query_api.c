@@ -186,6 +186,7 @@ static void add_endpoints(struct query_api *api)
                                          .pool = pool_of(&api->config, endpoints[i].pool),
                                          .body_max = FORM_MAX,
                                          .name = endpoints[i].name,
+                                         .is_api = true,
                                          .error_respond = error_respond};
         add_route(api, pattern_of(&api->config, "/api/v1/", endpoints[i].path), &route);
     }

@@ -12,6 +12,7 @@
 #include "cmd/version.h"
 #include "net/tls.h"
 #include "net/web_gate.h"
+#include "net/request_log.h"
 #include "rpc/descriptors.h"
 #include "runtime/context.h"
 #include "runtime/event_loop.h"
@@ -35,8 +36,9 @@ struct component {
     struct context *ctx;
     struct http_server *http;
     struct grpc_server *grpc;
-    struct tls_server *grpc_tls; /* NULL: in the clear */
-    struct web_gate *gate;       /* NULL: HTTP is in the clear and for everybody */
+    struct request_log *http_log, *grpc_log; /* NULL: requests are not logged */
+    struct tls_server *grpc_tls;             /* NULL: in the clear */
+    struct web_gate *gate;                   /* NULL: HTTP is in the clear and for everybody */
     struct metric *healthy_gauge, *ready_gauge;
     pthread_t threads[THREADS_MAX];
     size_t thread_count;
@@ -112,6 +114,8 @@ void component_free(struct component *component)
 {
     http_server_free(component->http);
     grpc_server_free(component->grpc);
+    request_log_free(component->http_log);
+    request_log_free(component->grpc_log);
     tls_server_unref(component->grpc_tls);
     web_gate_free(component->gate);
     pools_free(component->pools);
@@ -240,9 +244,25 @@ static struct error *component_prepare_grpc_tls(struct component *component)
     return error_wrap(err, "setup gRPC server");
 }
 
+static struct error *component_prepare_logs(struct component *component)
+{
+    struct arena *arena = arena_create(NULL);
+    struct str yaml = {0};
+    struct error *err = flag_content_load(&component->config.request_logging,
+                                          "request.logging-config", false, arena, &yaml);
+    if (!err)
+        err = request_log_create(component->log, REQUEST_HTTP, yaml, &component->http_log);
+    if (!err)
+        err = request_log_create(component->log, REQUEST_GRPC, yaml, &component->grpc_log);
+    arena_unref(arena);
+    return error_wrap(err, "error while parsing config for request logging");
+}
+
 struct error *component_prepare(struct component *component)
 {
     struct error *err = component_prepare_grpc_tls(component);
+    if (!err)
+        err = component_prepare_logs(component);
     if (!err && component->config.http_config.len)
         err = error_wrap(
             web_gate_create(component->config.http_config, component->log, &component->gate),
@@ -285,6 +305,7 @@ struct error *component_serve_http(struct component *component, const struct htt
         .tenant_header = config->tenant_header,
         .default_tenant = config->default_tenant,
         .gate = component->gate,
+        .request_log = component->http_log,
         .log = component->log,
         .metrics = component->metrics,
     };
@@ -312,6 +333,7 @@ struct error *component_serve_grpc(struct component *component, const struct grp
         .max_connection_age_ms = component->config.max_connection_age_ms,
         .tls = component->grpc_tls,
         .quick = component->pools->quick,
+        .request_log = component->grpc_log,
         .log = component->log,
         .metrics = component->metrics,
     };

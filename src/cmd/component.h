@@ -14,6 +14,7 @@
 #include "net/grpc_server.h"
 #include "net/http_server.h"
 #include "net/tls_config.h"
+#include "runtime/flags.h"
 
 struct component;
 struct context;
@@ -26,8 +27,9 @@ struct component_config {      /* flags that all components have */
     int log_level, log_format; /* enum log_level, enum log_format */
     struct str debug_name;
     struct str http_address, grpc_address;
-    struct str http_config;            /* path; empty: none */
-    struct tls_server_config grpc_tls; /* without any file: in the clear */
+    struct str http_config;              /* path; empty: none */
+    struct tls_server_config grpc_tls;   /* without any file: in the clear */
+    struct flag_content request_logging; /* YAML; empty: none */
     int64_t http_grace_ms, grpc_grace_ms, max_connection_age_ms;
     size_t memory_max;                        /* of the process, 0: none */
     size_t series_max;                        /* Series calls that produce a batch at once */

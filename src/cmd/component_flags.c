@@ -53,7 +53,7 @@ const struct flag server_flags[] = {
         COMMON, series_concurrency, "store.grpc.series-max-concurrency", "20",
         "Series calls that produce a batch at once; sending it does not count. Titan's own here."),
     FLAG_CONTENT(COMMON, request_logging, "request.logging-config",
-                 "Request logging configuration (YAML).", .later = true),
+                 "Which requests are logged (YAML); see docs/query.md."),
     FLAG_END,
 };
 
@@ -75,6 +75,7 @@ struct error *component_config_from_flags(const struct common_flags *flags,
         .http_config = flags->http_config,
         .grpc_address = flags->grpc_address,
         .http_grace_ms = flags->http_grace_ms,
+        .request_logging = flags->request_logging,
         .grpc_grace_ms = flags->grpc_grace_ms,
         .max_connection_age_ms = flags->max_connection_age_ms,
         .grpc_tls =

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/page_pool.h"
+#include "net/request_log.h"
 #include "runtime/event_loop.h"
 #include "runtime/metrics.h"
 #include "runtime/pool.h"
@@ -424,7 +425,8 @@ static void call_finish(struct grpc_call *call, struct error *err)
 {
     const struct grpc_method *method = &call->method->method;
     mutex_lock(&call->lock);
-    if (!call->finished) {
+    bool is_first = !call->finished;
+    if (is_first) {
         if (!err) {
             err = call->send_error;
             call->send_error = NULL;
@@ -440,7 +442,11 @@ static void call_finish(struct grpc_call *call, struct error *err)
         metric_observe(call->method->seconds,
                        (double)(time_now_monotonic_ns() - call->started_ns) / 1e9);
     }
+    enum grpc_code code = call->code;
     mutex_unlock(&call->lock);
+    if (is_first)
+        request_log_grpc_end(call->method->log, method, grpc_call_metadata(call, STR("request-id")),
+                             code, time_now_monotonic_ns() - call->started_ns);
     error_free(err);
 }
 
@@ -566,6 +572,10 @@ static bool run_action(struct grpc_call *call, enum action action)
     case ACTION_REST:
         return false;
     case ACTION_START:
+        request_log_grpc_start(call->method->log, &call->method->method,
+                               grpc_call_metadata(call, STR("request-id")));
+        run_handler(call);
+        break;
     case ACTION_EXCHANGE:
         run_handler(call);
         break;

@@ -25,6 +25,7 @@ enum { GRPC_CODE_COUNT = GRPC_UNAUTHENTICATED + 1 };
 
 struct server_method {
     struct grpc_method method;
+    const struct request_log *log;
     struct metric *started, *received, *sent, *seconds, *handled[GRPC_CODE_COUNT];
 };
 

@@ -428,6 +428,8 @@ static void collect_methods(struct grpc_server *server, const struct grpc_server
     grpc_reflection_methods(server->reflection, config->quick, builtin + GRPC_HEALTH_METHODS);
     for (size_t i = 0; i < GRPC_REFLECTION_METHODS; i++)
         server->methods[count + GRPC_HEALTH_METHODS + i].method = builtin[GRPC_HEALTH_METHODS + i];
+    for (size_t i = 0; i < server->method_count; i++)
+        server->methods[i].log = config->request_log;
     if (!config->metrics)
         return;
     struct server_families families = make_families(config->metrics);

@@ -20,6 +20,7 @@ struct grpc_server;
 struct log;
 struct metrics;
 struct pool;
+struct request_log;
 struct tls_server;
 
 /* Numbers of the gRPC protocol. */
@@ -116,7 +117,8 @@ struct grpc_server_config {
     struct tls_server *tls;        /* referred to; NULL: in the clear */
     struct pool *quick;            /* for health and reflection */
     struct log *log;
-    struct metrics *metrics; /* grpc_server_* families */
+    const struct request_log *request_log; /* NULL: calls are not logged; outlives the server */
+    struct metrics *metrics;               /* grpc_server_* families */
 };
 
 MUST_CHECK struct error *grpc_serve(struct event_loops *loops,

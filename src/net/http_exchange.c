@@ -4,9 +4,11 @@
 #include <time.h>
 
 #include "base/memory.h"
+#include "base/ulid.h"
 #include "codec/gzip.h"
 #include "codec/url.h"
 #include "net/http_metrics.h"
+#include "net/request_log.h"
 #include "net/web_gate.h"
 #include "runtime/context.h"
 #include "runtime/time.h"
@@ -57,7 +59,8 @@ int http_status_of(enum error_kind kind)
 static void exchange_copy_headers(struct http_exchange *exchange, const struct http1_head *head)
 {
     struct http_request *req = &exchange->req;
-    req->headers = arena_array(req->arena, head->header_count, sizeof(*req->headers));
+    /* Room for one more: exchange_identify(). */
+    req->headers = arena_array(req->arena, head->header_count + 1, sizeof(*req->headers));
     req->header_count = head->header_count;
     for (size_t i = 0; i < head->header_count; i++) {
         req->headers[i].name = arena_str(req->arena, head->headers[i].name);
@@ -78,6 +81,7 @@ struct http_exchange *http_exchange_create(const struct http_exchange_config *co
                       config->memory_max ? config->memory_max : REQUEST_MEMORY_DEFAULT);
     exchange->route = route;
     exchange->metrics = config->metrics;
+    exchange->log = config->log;
     exchange->rules = config->rules ? web_rules_ref(config->rules) : NULL;
     exchange->keep_alive = head->keep_alive;
     exchange->is_http10 = head->is_http10;
@@ -286,13 +290,33 @@ static void exchange_finish(struct http_exchange *exchange)
                     res->headers, res->header_count);
 }
 
+/* The request's id, of the client or a new one, is a header of request and response. */
+static void exchange_identify(struct http_exchange *exchange)
+{
+    static const struct str name = STR_INIT("X-Request-ID");
+    struct http_request *req = &exchange->req;
+    struct str id = http_request_header(req, name);
+    if (id.len == 0) {
+        char text[ULID_TEXT_LEN];
+        ulid_print(ulid_make(time_now_ms()), text);
+        id = arena_str(req->arena, (struct str){text, sizeof(text)});
+        req->headers[req->header_count++] = (struct http_header){name, id};
+    }
+    http_response_header(&exchange->res, name, id);
+}
+
 void http_exchange_run(struct http_exchange *exchange)
 {
+    const struct request_log *log = exchange->route->is_api ? exchange->log : NULL;
     exchange->res.status = 200;
     exchange->res.content_type = STR("text/plain; charset=utf-8");
+    if (exchange->route->is_api)
+        exchange_identify(exchange);
+    request_log_http_start(log, &exchange->req, exchange->route->name);
     struct error *err = exchange_handle(exchange);
     if (err)
         exchange_respond_error(exchange, err);
+    request_log_http_end(log, &exchange->req, exchange->route->name, exchange->res.status);
     exchange_finish(exchange);
 }
 

@@ -9,6 +9,7 @@
 #include "net/http_server.h"
 
 struct http_metrics;
+struct request_log;
 struct web_rules;
 
 struct http_exchange {
@@ -16,6 +17,7 @@ struct http_exchange {
     struct http_response res;
     const struct http_route *route;
     const struct http_metrics *metrics;
+    const struct request_log *log;
     struct budget *budget;
     struct buf body;     /* of the request, filled by the connection */
     struct buf head_out; /* status line and headers of the response, ready to be sent */
@@ -31,6 +33,7 @@ struct http_exchange_config {
     const struct http_metrics *metrics;
     struct str peer;
     struct web_rules *rules;
+    const struct request_log *log;
 };
 
 /* Copies what it needs of head. path is cleaned and decoded, value what the route's "*" stands for.

@@ -329,9 +329,12 @@ static bool conn_open_exchange(struct http_connection *conn, const struct http1_
         conn_reply_status(conn, 413);
         return false;
     }
-    struct http_exchange_config config = {server->config.budget, server->config.request_memory_max,
-                                          server->metrics, connection_peer(conn->connection),
-                                          rules};
+    struct http_exchange_config config = {server->config.budget,
+                                          server->config.request_memory_max,
+                                          server->metrics,
+                                          connection_peer(conn->connection),
+                                          rules,
+                                          server->config.request_log};
     conn->exchange = http_exchange_create(&config, head, route, path, value);
     return true;
 }

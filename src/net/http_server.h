@@ -18,6 +18,7 @@ struct http_server;
 struct log;
 struct metrics;
 struct pool;
+struct request_log;
 struct web_gate;
 
 struct http_header {
@@ -75,6 +76,8 @@ struct http_route {
     struct pool *pool; /* where the handler runs */
     size_t body_max;   /* bytes; 0: no body allowed */
     const char *name;  /* label `handler` of the request metrics */
+    bool is_api; /* requests get an X-Request-ID, which goes back, and are logged as the server's
+                    request_log says */
     /* Turns the handler's error into a response; NULL: plain text, status by kind. Frees err. */
     void (*error_respond)(void *self, struct http_request *req, struct http_response *res,
                           struct error *err);
@@ -93,6 +96,7 @@ struct http_server_config {
         default_tenant;    /* label `tenant` of the metrics; empty: no such label */
     struct web_gate *gate; /* referred to; NULL: in the clear, for everybody */
     struct log *log;
+    const struct request_log *request_log; /* NULL: requests are not logged; outlives the server */
     struct metrics *metrics;
 };
 
