@@ -298,7 +298,8 @@ bool histogram_walk_next(struct histogram_walk *walk, struct histogram_bucket *o
         walk->part = WALK_POSITIVE;
         walk->span = walk->in_span = walk->bucket = 0;
         walk->index = histogram->positive.span_count ? histogram->positive.spans[0].offset : 0;
-        if (histogram->zero_count > 0) {
+        /* Counts below zero, as differences have them, are printed but otherwise passed over. */
+        if (histogram->zero_count > 0 || (walk->overlapping && histogram->zero_count != 0)) {
             *out = (struct histogram_bucket){-histogram->zero_threshold, histogram->zero_threshold,
                                              true, true, histogram->zero_count};
             return true;

@@ -15,6 +15,7 @@
 struct annotation {
     enum annotation_kind kind;
     struct position position;
+    struct position order; /* of the expression that spoke last */
     char *text;
     uint64_t times; /* how often it happened, where that is told; else 0 */
 
@@ -70,30 +71,35 @@ static struct annotation *find_or_add(struct annotations *annotations, enum anno
     return &vec_last(&annotations->items);
 }
 
-/* Whether a part of the query is evaluated after another one: it is further right, or around it. */
-static bool comes_later(struct position position, struct position other)
+/* Whether the expression at `a` is evaluated after the one at `b`, or is the same: operands come
+ * before their operator, the left one before the right one. */
+static bool is_later(struct position a, struct position b)
 {
-    return position.end > other.end || (position.end == other.end && position.start <= other.start);
+    return a.end > b.end || (a.end == b.end && a.start <= b.start);
 }
 
-/* Of several places of one text, the last one is shown, whichever thread comes first. */
-static void move_position(struct annotation *item, struct position position)
+static void move_position(struct annotation *item, struct position position, struct position order)
 {
-    if (item->position.end == 0 || comes_later(position, item->position))
-        item->position = position;
+    bool is_same = order.start == item->order.start && order.end == item->order.end;
+    if (!is_later(order, item->order) || (is_same && position.start < item->position.start))
+        return;
+    item->position = position;
+    item->order = order;
 }
 
 static void add(struct annotations *annotations, enum annotation_kind kind,
-                struct position position, uint64_t times, const char *format, va_list args)
+                struct position position, struct position order, uint64_t times, const char *format,
+                va_list args)
 {
     struct buf text = {0};
     buf_vprintf(&text, format, args);
     buf_append_byte(&text, 0);
+
     mutex_lock(&annotations->lock);
     struct annotation *item = find_or_add(annotations, kind, text.data);
     if (item) {
         item->times += times;
-        move_position(item, position);
+        move_position(item, position, order);
     }
     mutex_unlock(&annotations->lock);
 }
@@ -103,7 +109,7 @@ void annotations_add(struct annotations *annotations, enum annotation_kind kind,
 {
     va_list args;
     va_start(args, format);
-    add(annotations, kind, position, 0, format, args);
+    add(annotations, kind, position, position, 0, format, args);
     va_end(args);
 }
 
@@ -112,7 +118,17 @@ void annotations_add_counted(struct annotations *annotations, enum annotation_ki
 {
     va_list args;
     va_start(args, format);
-    add(annotations, kind, position, count, format, args);
+    add(annotations, kind, position, position, count, format, args);
+    va_end(args);
+}
+
+void annotations_add_of_argument(struct annotations *annotations, enum annotation_kind kind,
+                                 struct position position, struct position call, const char *format,
+                                 ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(annotations, kind, position, call, 0, format, args);
     va_end(args);
 }
 
@@ -141,7 +157,7 @@ void annotations_add_repair(struct annotations *annotations, struct position pos
     if (item) {
         struct bucket_repair *sum = &item->repair;
         bool is_first = item->samples++ == 0;
-        if (is_first || comes_later(item->position, position)) /* of these the first one */
+        if (is_first || is_later(item->position, position)) /* of these the first one */
             item->position = position;
         item->min_time = is_first ? time_ms : int64_min(item->min_time, time_ms);
         item->max_time = is_first ? time_ms : int64_max(item->max_time, time_ms);

@@ -1,5 +1,6 @@
 /* promql/annotations.h: what a query tells its user beside the result: warnings and hints, each
- * with the place in the text it speaks of. A set: a text is kept once, with its last place.
+ * with the place in the text it speaks of. A set: a text is kept once, with the place given by the
+ * expression that is evaluated last, wherever it was found first.
  * Thread-safe.
  */
 #pragma once
@@ -31,6 +32,10 @@ void annotations_add(struct annotations *annotations, enum annotation_kind kind,
 void annotations_add_counted(struct annotations *annotations, enum annotation_kind kind,
                              struct position position, uint64_t count, const char *format, ...)
     PRINTF_LIKE(5, 6);
+/* The same for a place before the argument that is evaluated last: `call` is the whole call. */
+void annotations_add_of_argument(struct annotations *annotations, enum annotation_kind kind,
+                                 struct position position, struct position call, const char *format,
+                                 ...) PRINTF_LIKE(5, 6);
 /* A float as Go's %g prints it, NUL-terminated. Gives out. */
 enum { ANNOTATION_FLOAT_MAX = 360 };
 const char *annotation_float(char out[ANNOTATION_FLOAT_MAX], double value);

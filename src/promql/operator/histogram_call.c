@@ -140,10 +140,10 @@ static void warn_of_quantiles(const struct histogram_call *call)
             if ((q >= 0 && q <= 1) || (step > 0 && memcmp(&q, &last, sizeof(q)) == 0))
                 continue;
             last = q;
-            annotations_add(call->execution->annotations, ANNOTATION_WARNING,
-                            scalar_argument(call, i)->position,
-                            "quantile value should be between 0 and 1, got %s",
-                            annotation_float(text, q));
+            annotations_add_of_argument(call->execution->annotations, ANNOTATION_WARNING,
+                                        scalar_argument(call, i)->position, call->node->position,
+                                        "quantile value should be between 0 and 1, got %s",
+                                        annotation_float(text, q));
         }
     }
 }

@@ -60,6 +60,11 @@ static unsigned add_step(struct histogram_steps *steps, size_t step,
     return notes & HISTOGRAM_RECONCILED ? HISTOGRAM_STEPS_RECONCILED : 0;
 }
 
+static bool has_total(const struct histogram_steps *steps, size_t step)
+{
+    return steps->sums ? steps->sums[step] != NULL : steps->means[step] != NULL;
+}
+
 unsigned histogram_steps_add(struct histogram_steps *steps, const uint64_t *floats,
                              struct step_batch *batch, size_t row)
 {
@@ -75,7 +80,7 @@ unsigned histogram_steps_add(struct histogram_steps *steps, const uint64_t *floa
         if (is_over || !histograms || !histograms[step])
             continue;
         step_bit_set(steps->seen, step);
-        if (!step_bit_get(floats, step))
+        if (has_total(steps, step) || !step_bit_get(floats, step))
             notes |= add_step(steps, step, histograms[step]);
     }
     return notes;

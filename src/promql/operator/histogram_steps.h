@@ -27,7 +27,7 @@ struct histogram_steps *histogram_steps_create(struct arena *arena, const struct
 /* What is to be told after a row, as bits. */
 enum { HISTOGRAM_STEPS_INCOMPATIBLE = 1, HISTOGRAM_STEPS_RECONCILED = 2 };
 
-/* Adds the histograms of a row, except at steps that have a float already, and takes them out of
+/* Adds the histograms of a row, except at steps that began with a float, and takes them out of
  * the row's presence bits; so are steps at which nothing counts any more. */
 unsigned histogram_steps_add(struct histogram_steps *steps, const uint64_t *floats,
                              struct step_batch *batch, size_t row);

@@ -14,10 +14,10 @@ struct limit_ratio {
 static void warn_of_ratio(const struct row_stage *stage, double ratio, int cap)
 {
     char value[ANNOTATION_FLOAT_MAX];
-    annotations_add(stage->execution->annotations, ANNOTATION_WARNING,
-                    stage->node->aggregate.param->position,
-                    "ratio value should be between -1 and 1, got %s, capping to %d",
-                    annotation_float(value, ratio), cap);
+    annotations_add_of_argument(stage->execution->annotations, ANNOTATION_WARNING,
+                                stage->node->aggregate.param->position, stage->node->position,
+                                "ratio value should be between -1 and 1, got %s, capping to %d",
+                                annotation_float(value, ratio), cap);
 }
 
 static struct error *limit_ratio_prepare(struct row_stage *base, struct context *ctx)

@@ -67,10 +67,10 @@ static void warn_of_param(const struct quantile *quantile)
     double bad[] = {any_nan ? NAN : most, any_nan ? NAN : least}; /* NaN hides the others */
     for (size_t i = 0; i < countof(bad); i++) {
         if (!(bad[i] >= 0 && bad[i] <= 1))
-            annotations_add(quantile->execution->annotations, ANNOTATION_WARNING,
-                            quantile->node->aggregate.param->position,
-                            "quantile value should be between 0 and 1, got %s",
-                            annotation_float(text, bad[i]));
+            annotations_add_of_argument(
+                quantile->execution->annotations, ANNOTATION_WARNING,
+                quantile->node->aggregate.param->position, quantile->node->position,
+                "quantile value should be between 0 and 1, got %s", annotation_float(text, bad[i]));
     }
 }
 

@@ -208,11 +208,12 @@ static void warn_of_param(const struct window_call *call, const struct step_batc
     for (size_t row = 0; row < batch->row_count; row++) {
         if (!step_bit_get(step_batch_present(batch, row), step))
             continue;
-        annotations_add(call->execution->annotations, ANNOTATION_WARNING,
-                        call->call->call.args[is_integral]->position,
-                        is_integral ? "strategy should be 0, 1, or 2 (default), using 2, got %s"
-                                    : "quantile value should be between 0 and 1, got %s",
-                        annotation_float(value, call->spec.params[0][step]));
+        annotations_add_of_argument(
+            call->execution->annotations, ANNOTATION_WARNING,
+            call->call->call.args[is_integral]->position, call->call->position,
+            is_integral ? "strategy should be 0, 1, or 2 (default), using 2, got %s"
+                        : "quantile value should be between 0 and 1, got %s",
+            annotation_float(value, call->spec.params[0][step]));
         return;
     }
 }
