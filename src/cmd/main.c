@@ -6,6 +6,7 @@
 #include "cmd/component_flags.h"
 #include "cmd/query.h"
 #include "cmd/sidecar.h"
+#include "cmd/store.h"
 #include "cmd/version.h"
 #include "runtime/fault.h"
 
@@ -14,6 +15,7 @@ static const struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the name */
 } commands[] = {
     {"sidecar", SIDECAR_SUMMARY, sidecar_main},
+    {"store", STORE_SUMMARY, store_main},
     {"query", QUERY_SUMMARY, query_main},
 };
 

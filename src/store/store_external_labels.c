@@ -14,6 +14,7 @@
 struct external_store {
     struct store base;
     struct store *inner;
+    bool takes_all; /* inner may be asked without a matcher */
     struct mutex lock;
     struct arena *arena GUARDED_BY(lock); /* of the labels */
     struct labels labels GUARDED_BY(lock);
@@ -50,6 +51,11 @@ void store_external_labels_set(struct store *base, struct labels labels)
     store->labels = labels;
     mutex_unlock(&store->lock);
     arena_unref(old);
+}
+
+void store_external_labels_allow_all(struct store *base)
+{
+    container_of(base, struct external_store, base)->takes_all = true;
 }
 
 struct labels store_external_labels_get(struct store *base, struct arena *arena)
@@ -183,7 +189,7 @@ static struct error *external_select(struct store *base, struct context *ctx,
     struct error *err = NULL;
     if (!call.can_match) {
         *out = series_set_empty();
-    } else if (call.query.matcher_count == 0) {
+    } else if (call.query.matcher_count == 0 && !store->takes_all) {
         err = error_create(ERROR_INVALID, "no matchers specified (excluding external labels)");
     } else {
         /* Series are dropped and joined after inner has counted them. */

@@ -19,6 +19,9 @@
  * ERROR_INVALID for an empty name. */
 struct store *store_external_labels_create(struct store *inner);
 
+/* Before use: a select whose matchers are all on external labels gives all series, instead of the
+ * error. */
+void store_external_labels_allow_all(struct store *store);
 /* Thread-safe. Copies. */
 void store_external_labels_set(struct store *store, struct labels labels);
 /* A copy in the arena. */

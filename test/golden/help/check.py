@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[2]
-COMMANDS = ["sidecar", "query"]
+COMMANDS = ["sidecar", "store", "query"]
 CASES = {
     "program": [],
     "program_help": ["--help"],
@@ -22,6 +22,7 @@ CASES = {
     "sidecar_letter": ["sidecar", "-h"],
     "sidecar_asked_by_help": ["help", "sidecar"],
     "query": ["query", "--help"],
+    "store": ["store", "--help"],
     "query_version": ["query", "--version"],
     "flags_before_the_command": ["--log.level", "debug", "--log.format=json", "query", "--version"],
     "unknown_command": ["querry"],
