@@ -152,10 +152,14 @@ static struct histogram *extrapolated(struct mixed_pass *mixed,
     if (is_counter && window->starts &&
         scale_from_start(mixed->pass, window->times, window->starts, window->count, window->end,
                          is_rate, &factor)) {
-        if (increase)
-            mixed->pass->notes->notes |= add(mixed, increase, first);
-        else
+        if (!increase) {
             increase = histogram_copy(mixed->work, first);
+        } else if (is_custom(increase) != is_custom(first)) {
+            mixed->pass->notes->notes |= NOTE_SCHEMAS_MIXED;
+            return NULL;
+        } else {
+            mixed->pass->notes->notes |= add(mixed, increase, first);
+        }
     } else if (increase) {
         factor = scale_extrapolated(mixed->pass, window->times, window->count, window->end,
                                     is_counter, is_rate, first->count, increase->count);

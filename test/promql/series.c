@@ -6,6 +6,7 @@
 #include "base/duration.h"
 #include "chunk/samples.h"
 #include "codec/float_text.h"
+#include "model/histogram_math.h"
 #include "promql/parse.h"
 
 struct reading {
@@ -231,59 +232,28 @@ static struct error *read_histogram(struct reading *reading, struct script_value
     return NULL;
 }
 
-/* Both have one span, as the notation has. */
-static void side_add(struct histogram_side *side, const struct histogram_side *other, double factor,
-                     struct arena *arena)
-{
-    if (other->bucket_count == 0)
-        return;
-    if (side->bucket_count == 0) {
-        static const struct histogram_span empty = {0, 0};
-        side->spans = other->spans ? other->spans : &empty;
-        side->span_count = 1;
-    }
-    int64_t first = side->spans[0].offset, other_first = other->spans[0].offset;
-    int64_t low = int64_min(first, other_first);
-    int64_t high =
-        int64_max(first + (int64_t)side->bucket_count, other_first + (int64_t)other->bucket_count);
-    struct histogram_span *span = arena_alloc(arena, sizeof(*span));
-    *span = (struct histogram_span){(int32_t)low, (uint32_t)(high - low)};
-    double *buckets = arena_zalloc(arena, (size_t)(high - low) * sizeof(*buckets));
-    for (size_t i = 0; i < side->bucket_count; i++)
-        buckets[(size_t)(first - low) + i] += side->buckets[i];
-    for (size_t i = 0; i < other->bucket_count; i++)
-        buckets[(size_t)(other_first - low) + i] += factor * other->buckets[i];
-    side->spans = span;
-    side->buckets = buckets;
-    side->bucket_count = (size_t)(high - low);
-}
-
 /* {{...}}+{{...}}x3 */
 static struct error *read_histogram_series(struct reading *reading, struct script_value value)
 {
     struct script_value step = {0};
-    double factor = take(reading, "+") ? 1 : take(reading, "-") ? -1 : 0;
+    bool falls = current(reading) == '-', has_step = take(reading, "+") || take(reading, "-");
     size_t count = 0;
     struct error *err = NULL;
-    if (factor != 0)
+    if (has_step)
         err = take(reading, "{{") ? read_histogram(reading, &step) : fail(reading, "no histogram");
     if (err)
         return err;
     if (take(reading, "x") && !take_count(reading, &count))
         return fail(reading, "bad count");
-    if (factor != 0 && step.histogram->schema > value.histogram->schema)
-        histogram_reduce(step.histogram, value.histogram->schema, reading->arena);
-    value.has_reset |= step.has_reset;
+    if (has_step)
+        value.has_reset = step.has_reset;
     err = add(reading, value);
     for (size_t i = 0; i < count && !err; i++) {
         struct histogram *next = histogram_copy(reading->arena, value.histogram);
-        if (factor != 0) {
-            next->sum += factor * step.histogram->sum;
-            next->count += factor * step.histogram->count;
-            next->zero_count += factor * step.histogram->zero_count;
-            side_add(&next->positive, &step.histogram->positive, factor, reading->arena);
-            side_add(&next->negative, &step.histogram->negative, factor, reading->arena);
-        }
+        if (has_step &&
+            (falls ? histogram_subtract : histogram_add)(next, step.histogram, reading->arena) &
+                HISTOGRAM_MIXED)
+            return fail(reading, "histograms of two kinds");
         value.histogram = next;
         err = add(reading, value);
     }
