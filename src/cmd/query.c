@@ -8,7 +8,9 @@
 #include "base/vec.h"
 #include "cmd/component.h"
 #include "cmd/component_flags.h"
+#include "cmd/flag_labels.h"
 #include "cmd/version.h"
+#include "model/relabel.h"
 #include "net/tls.h"
 #include "promql/engine.h"
 #include "query/endpoint_discovery.h"
@@ -119,7 +121,7 @@ static const struct flag query_flags[] = {
     FLAG_GO_DURATION(QUERY, metadata_range_ms, "query.metadata.default-time-range", "0s",
                      "Range of series and label calls that name none; 0: all time."),
     FLAG_STRINGS(QUERY, selector_labels, "selector-label",
-                 "Labels announced besides those of the stores (repeated).", .later = true),
+                 "Label announced besides those of the stores, name=\"value\" (repeated)."),
     FLAG_BOOL(QUERY, auto_downsampling, "query.auto-downsampling",
               "Let queries that do not say use data of a fifth of their step."),
     FLAG_BOOL_ON(QUERY, partial_response, "query.partial-response",
@@ -138,7 +140,7 @@ static const struct flag query_flags[] = {
     FLAG_DURATION(QUERY, response_timeout_ms, "store.response-timeout", "0ms",
                   "A store that sends nothing for so long is given up; 0: never."),
     FLAG_CONTENT(QUERY, selector_relabel, "selector.relabel-config",
-                 "Relabelling that chooses stores by external labels (YAML).", .later = true),
+                 "Relabelling that chooses stores by external labels: keep, drop, hashmod (YAML)."),
     FLAG_STRING(QUERY, alert_query_url, "alert.query-url", "", "URL for links of alerts.",
                 .later = true),
     FLAG_FLOATS(QUERY, duration_quantiles, "query.telemetry.request-duration-seconds-quantiles",
@@ -228,7 +230,8 @@ struct query {
     const struct query_config *config;
     const struct flags *flags;
     struct component *component;
-    struct arena *arena; /* of texts and lists below */
+    struct arena *arena;           /* of texts and lists below */
+    struct relabel_rules *relabel; /* of the selector */
     struct endpoint_discovery *discovery;
     struct endpoint_set *endpoints;
     struct store *proxy; /* for the engine; owned by store */
@@ -390,8 +393,27 @@ static struct error *query_build_discovery(struct query *query)
     return endpoint_discovery_create(&discovery, &query->discovery);
 }
 
-static void query_build_stores(struct query *query)
+static struct error *query_load_selector(struct query *query, struct labels *labels)
 {
+    const struct query_config *config = query->config;
+    struct str yaml = STR("");
+    struct error *err =
+        error_wrap(flag_labels_parse(&config->selector_labels, query->arena, labels),
+                   "parse federation labels");
+    if (!err)
+        err = flag_content_load(&config->selector_relabel, "selector.relabel-config", true,
+                                query->arena, &yaml);
+    return err ? err
+               : relabel_parse(yaml, RELABEL_SELECTOR, component_log(query->component),
+                               &query->relabel);
+}
+
+static struct error *query_build_stores(struct query *query)
+{
+    struct labels selector_labels = {0};
+    struct error *err = query_load_selector(query, &selector_labels);
+    if (err)
+        return err;
     const struct query_config *config = query->config;
     struct component *component = query->component;
     const struct endpoint_set_config endpoints = {
@@ -401,6 +423,7 @@ static void query_build_stores(struct query *query)
         .check_interval_ms = config->info_timeout_ms,
         .check_timeout_ms = config->info_timeout_ms,
         .unhealthy_timeout_ms = config->unhealthy_timeout_ms,
+        .relabel = query->relabel,
         .metric_labels = config->metric_labels,
         .log = component_log(component),
         .metrics = component_metrics(component),
@@ -409,6 +432,7 @@ static void query_build_stores(struct query *query)
     const struct store_proxy_config proxy = {
         .stores = endpoint_set_stores,
         .self = query->endpoints,
+        .selector = {query->relabel, selector_labels},
         .response_timeout_ms = config->response_timeout_ms,
         .metadata = component_pools(component)->metadata,
         .log = component_log(component),
@@ -417,6 +441,7 @@ static void query_build_stores(struct query *query)
     const struct store_limits limits = {(size_t)config->series_max, (size_t)config->samples_max};
     query->proxy = store_proxy_create(&proxy);
     query->store = store_limits_create(query->proxy, &limits, component_metrics(component));
+    return NULL;
 }
 
 static struct parse_options parse_options_of(const struct query_config *config,
@@ -562,9 +587,10 @@ static struct error *query_build(struct query *query)
     struct error *err = query_check_tls(query);
     if (!err)
         err = query_build_discovery(query);
+    if (!err)
+        err = query_build_stores(query);
     if (err)
         return err;
-    query_build_stores(query);
     query_build_engine(query);
     query_build_api(query);
     query_build_services(query);
@@ -586,6 +612,7 @@ static void query_free(struct query *query)
     store_free(query->store);
     endpoint_set_free(query->endpoints);
     endpoint_discovery_free(query->discovery);
+    relabel_free(query->relabel);
     arena_unref(query->arena);
 }
 

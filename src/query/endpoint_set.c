@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/mutex.h"
+#include "model/relabel.h"
 #include "net/tls.h"
 #include "query/endpoint.h"
 #include "query/endpoint_metrics.h"
@@ -99,13 +100,30 @@ static int status_compare(const void *a, const void *b)
     return order ? order : str_compare(x->address, y->address);
 }
 
+/* Leaves the label sets that relabelling keeps; false: it drops all there are. */
+static bool status_select(const struct endpoint_set *set, struct arena *arena,
+                          struct endpoint_status *status)
+{
+    size_t kept = 0;
+    if (relabel_count(set->config.relabel) == 0 || status->label_set_count == 0)
+        return true;
+    struct labels *sets = arena_array(arena, status->label_set_count, sizeof(*sets)), ignored;
+    for (size_t i = 0; i < status->label_set_count; i++)
+        if (relabel_labels(set->config.relabel, arena, status->label_sets[i], &ignored))
+            sets[kept++] = status->label_sets[i];
+    status->label_sets = sets;
+    status->label_set_count = kept;
+    return kept > 0;
+}
+
 void endpoint_set_statuses(void *self, struct arena *arena, struct endpoint_statuses *out)
 {
     struct endpoint_set *set = self;
     mutex_lock(&set->lock);
     *out = (struct endpoint_statuses){arena_array(arena, set->count, sizeof(*out->items)), 0};
     for (size_t i = 0; i < set->count; i++)
-        out->count += endpoint_status(set->endpoints[i], arena, &out->items[out->count]);
+        out->count += endpoint_status(set->endpoints[i], arena, &out->items[out->count]) &&
+                      status_select(set, arena, &out->items[out->count]);
     mutex_unlock(&set->lock);
     if (out->count)
         qsort(out->items, out->count, sizeof(*out->items), status_compare);

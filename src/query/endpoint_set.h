@@ -12,6 +12,7 @@ struct context;
 struct event_loops;
 struct log;
 struct metrics;
+struct relabel_rules;
 struct tls_client;
 
 /* Labels of thanos_store_nodes_grpc_connections (--query.conn-metric.label). */
@@ -27,8 +28,10 @@ struct endpoint_set_config {
     void *specs_self;
     int64_t check_interval_ms; /* --endpoint.info-timeout is both: 5 s */
     int64_t check_timeout_ms;
-    int64_t unhealthy_timeout_ms; /* --store.unhealthy-timeout */
-    unsigned metric_labels;       /* enum endpoint_metric_label, or-ed */
+    int64_t unhealthy_timeout_ms;        /* --store.unhealthy-timeout */
+    const struct relabel_rules *relabel; /* --selector.relabel-config: statuses leave out what it
+                                            drops; must outlive the set; NULL is fine */
+    unsigned metric_labels;              /* enum endpoint_metric_label, or-ed */
     struct log *log;
     struct metrics *metrics;
 };

@@ -25,6 +25,8 @@ struct proxy_store {
 struct chosen {
     struct store *store;
     struct store_info info;
+    const struct matcher *matchers; /* the query's, and for a narrowed store its label sets' */
+    size_t matcher_count;
 };
 
 struct choice {
@@ -48,28 +50,66 @@ static void proxy_log_passed_over(struct proxy_store *proxy, const struct store_
                   KV("reason", reason));
 }
 
-static void proxy_choose(struct proxy_store *proxy, struct context *ctx,
-                         const struct store_query *query, struct choice *out)
+/* NULL when the store is to be asked, else why not. */
+static struct error *proxy_look_at(struct proxy_store *proxy, const struct store_query *query,
+                                   struct chosen *chosen, const char **reason)
+{
+    bool narrowed;
+    store_describe(chosen->store, &chosen->info);
+    chosen->matchers = query->matchers;
+    chosen->matcher_count = query->matcher_count;
+    if (!store_selector_narrow(&proxy->config.selector, &chosen->info, &narrowed)) {
+        *reason = "relabelling drops its external labels";
+        return NULL;
+    }
+    *reason = store_choice(&chosen->info, query);
+    if (*reason || !narrowed)
+        return NULL;
+    struct matcher *matchers;
+    struct error *err =
+        store_selector_matchers(&chosen->info, query, &matchers, &chosen->matcher_count);
+    chosen->matchers = matchers;
+    return err;
+}
+
+static struct error *proxy_choose(struct proxy_store *proxy, struct context *ctx,
+                                  const struct store_query *query, struct choice *out)
 {
     struct store_list *list = proxy->config.stores(proxy->config.self);
     size_t all = store_list_count(list), local = 0;
     *out = (struct choice){list, arena_create(context_budget(ctx)), NULL, 0, all};
     out->items = arena_array(out->arena, all, sizeof(*out->items));
     struct chosen *locals = arena_array(out->arena, all, sizeof(*locals));
-    for (size_t i = 0; i < all; i++) {
-        struct chosen chosen = {store_list_at(list, i), {.arena = out->arena}};
-        store_describe(chosen.store, &chosen.info);
-        const char *reason = store_choice(&chosen.info, query);
-        if (reason)
+    struct error *err = NULL;
+    for (size_t i = 0; i < all && !err; i++) {
+        struct chosen chosen = {.store = store_list_at(list, i), .info = {.arena = out->arena}};
+        const char *reason;
+        err = proxy_look_at(proxy, query, &chosen, &reason);
+        if (!err && reason)
             proxy_log_passed_over(proxy, &chosen.info, reason);
-        else if (chosen.info.is_remote)
+        else if (!err && chosen.info.is_remote)
             out->items[out->count++] = chosen;
-        else
+        else if (!err)
             locals[local++] = chosen;
     }
     if (local)
         memcpy(out->items + out->count, locals, local * sizeof(*locals));
     out->count += local;
+    return err;
+}
+
+/* The query without matchers on labels of the selector; false when one contradicts them. */
+static bool proxy_strip(struct proxy_store *proxy, struct arena *arena,
+                        const struct store_query *query, struct store_query *out)
+{
+    *out = *query;
+    if (proxy->config.selector.labels.len == 0)
+        return true;
+    struct matcher *matchers;
+    bool matches =
+        store_selector_strip(&proxy->config.selector, query, arena, &matchers, &out->matcher_count);
+    out->matchers = matchers;
+    return matches;
 }
 
 /* -- select -- */
@@ -137,6 +177,8 @@ static struct series_set *proxy_select_one(struct proxy_store *proxy, struct con
     struct store_query asked = *query;
     asked.store_matches = NULL;
     asked.store_match_count = 0;
+    asked.matchers = chosen->matchers;
+    asked.matcher_count = chosen->matcher_count;
     if (drop)
         asked.without_labels = (struct str_list){0};
     if (shard)
@@ -165,18 +207,14 @@ static struct series_set *proxy_select_one(struct proxy_store *proxy, struct con
     return proxy_input_create(set, &config);
 }
 
-static struct error *proxy_select(struct store *base, struct context *ctx,
-                                  const struct store_query *query, struct series_set **out)
+static struct error *proxy_select_all(struct proxy_store *proxy, struct context *ctx,
+                                      const struct store_query *query, struct series_set **out)
 {
-    struct proxy_store *proxy = container_of(base, struct proxy_store, base);
-    if (query->matcher_count == 0)
-        return error_create(ERROR_INVALID, "no matchers specified (excluding selector labels)");
     struct choice choice;
-    proxy_choose(proxy, ctx, query, &choice);
-    struct error *err = NULL;
-    if (choice.all == 0 && query->partial == PARTIAL_ABORT) {
+    struct error *err = proxy_choose(proxy, ctx, query, &choice);
+    if (!err && choice.all == 0 && query->partial == PARTIAL_ABORT)
         err = error_create(ERROR_UNAVAILABLE, "No StoreAPIs available");
-    } else {
+    if (!err) {
         struct series_set **sets =
             arena_array(choice.arena, choice.count, sizeof(struct series_set *));
         for (size_t i = 0; i < choice.count; i++)
@@ -185,6 +223,23 @@ static struct error *proxy_select(struct store *base, struct context *ctx,
         *out = proxy_set_create(series_set_limit(merged, query->limit), choice.list);
     }
     choice_deinit(&choice);
+    return err;
+}
+
+static struct error *proxy_select(struct store *base, struct context *ctx,
+                                  const struct store_query *query, struct series_set **out)
+{
+    struct proxy_store *proxy = container_of(base, struct proxy_store, base);
+    struct arena *arena = arena_create(context_budget(ctx));
+    struct store_query stripped;
+    struct error *err = NULL;
+    if (!proxy_strip(proxy, arena, query, &stripped))
+        *out = series_set_empty();
+    else if (stripped.matcher_count == 0)
+        err = error_create(ERROR_INVALID, "no matchers specified (excluding selector labels)");
+    else
+        err = proxy_select_all(proxy, ctx, &stripped, out);
+    arena_unref(arena);
     return err;
 }
 
@@ -233,11 +288,14 @@ static void label_call_one(void *arg, size_t i)
     struct label_answer *answer = &call->answers[i];
     answer->arena = arena_create(context_budget(call->ctx));
     struct context *ctx = context_create(call->common, call->proxy->config.response_timeout_ms);
+    struct store_query query = call->query;
+    query.matchers = chosen->matchers;
+    query.matcher_count = chosen->matcher_count;
     struct error *err =
         call->wants_values
-            ? store_label_values(chosen->store, ctx, call->name, &call->query, answer->arena,
+            ? store_label_values(chosen->store, ctx, call->name, &query, answer->arena,
                                  &answer->list)
-            : store_label_names(chosen->store, ctx, &call->query, answer->arena, &answer->list);
+            : store_label_names(chosen->store, ctx, &query, answer->arena, &answer->list);
     if (!err)
         err = arena_status(answer->arena);
     context_unref(ctx);
@@ -268,30 +326,43 @@ static struct error *label_call_unite(struct label_call *call, struct arena *are
     return arena_status(arena);
 }
 
+/* Asks the stores; what they gave is in call->answers. */
+static struct error *label_call_ask(struct label_call *call, const struct store_query *query)
+{
+    struct error *err = proxy_choose(call->proxy, call->ctx, query, &call->choice);
+    if (err)
+        call->choice.count = 0;
+    call->answers = arena_zalloc(call->choice.arena, call->choice.count * sizeof(*call->answers));
+    if (!err)
+        fan_out(call->proxy->config.metadata, call->choice.count, label_call_one, call);
+    mutex_lock(&call->lock);
+    err = err ? err : call->first;
+    mutex_unlock(&call->lock);
+    if (context_ended(call->ctx)) { /* then warnings are not the stores' fault */
+        error_free(err);
+        err = context_error(call->ctx);
+    }
+    return err;
+}
+
 static struct error *label_call_run(struct label_call *call, struct store *base,
                                     struct context *ctx, const struct store_query *query,
                                     struct arena *arena, struct str_list *out)
 {
-    struct proxy_store *proxy = container_of(base, struct proxy_store, base);
-    call->proxy = proxy;
+    call->proxy = container_of(base, struct proxy_store, base);
     call->ctx = ctx;
+    if (!proxy_strip(call->proxy, arena, query, &call->query)) {
+        *out = (struct str_list){0};
+        return NULL;
+    }
+    const struct store_query stripped = call->query;
     call->common = context_create(ctx, CONTEXT_NO_DEADLINE);
-    call->query = *query;
     call->query.store_matches = NULL;
     call->query.store_match_count = 0;
     if (!call->wants_values)
         call->query.limit = 0; /* names are dropped after stores have counted them */
     mutex_init(&call->lock);
-    proxy_choose(proxy, ctx, query, &call->choice);
-    call->answers = arena_zalloc(call->choice.arena, call->choice.count * sizeof(*call->answers));
-    fan_out(proxy->config.metadata, call->choice.count, label_call_one, call);
-    mutex_lock(&call->lock);
-    struct error *err = call->first;
-    mutex_unlock(&call->lock);
-    if (context_ended(ctx)) { /* then warnings are not the stores' fault */
-        error_free(err);
-        err = context_error(ctx);
-    }
+    struct error *err = label_call_ask(call, &stripped);
     if (!err)
         err = label_call_unite(call, arena, query->limit, out);
     for (size_t i = 0; i < call->choice.count; i++)
@@ -357,14 +428,18 @@ static void proxy_describe(struct store *base, struct store_info *out)
 {
     struct proxy_store *proxy = container_of(base, struct proxy_store, base);
     struct store_list *list = proxy->config.stores(proxy->config.self);
-    size_t count = store_list_count(list);
-    struct store_info *infos = arena_array(out->arena, count, sizeof(*infos));
-    for (size_t i = 0; i < count; i++) {
-        infos[i].arena = out->arena;
-        store_describe(store_list_at(list, i), &infos[i]);
+    size_t all = store_list_count(list), count = 0;
+    struct store_info *infos = arena_array(out->arena, all, sizeof(*infos));
+    for (size_t i = 0; i < all; i++) {
+        struct store_info *info = &infos[count];
+        bool narrowed;
+        *info = (struct store_info){.arena = out->arena};
+        store_describe(store_list_at(list, i), info);
+        count += store_selector_narrow(&proxy->config.selector, info, &narrowed);
     }
     if (count)
         describe_unite(out, infos, count);
+    store_selector_announce(&proxy->config.selector, out);
     out->drops_labels = true;
     out->shards = true;
     store_list_unref(list);

@@ -242,3 +242,39 @@ def test_calls_to_a_group_take_turns(world):
             world.names.serve(services={service: [("here.test", a.grpc_port), ("here.test", extra.grpc_port)]})
         started.stop()
     extra.stop()
+
+
+def test_stores_are_chosen_by_relabelling_and_announced_with_labels(world):
+    """Of two replicas one is dropped; a querier above sees what is left, with the querier's own label."""
+    other = world.cluster.prometheus("b")
+    sidecar = world.cluster.sidecar("titan", other)
+    wait_until("samples are there", 15, lambda: other.instant("count(up)", time.time())["result"])
+    rules = "[{action: keep, source_labels: [replica], regex: $(WANTED)}]"
+    answers = []
+    for program in PROGRAMS:
+        started = world.cluster.query(program, [], replica_labels=(), env={"WANTED": "b"}, wait=False, flags=[
+            *QUICK, f"--endpoint={world.sidecars[0].grpc}", f"--endpoint={sidecar.grpc}", f"--selector.relabel-config={rules}",
+            '--selector-label=site="north"'])
+        started.process.wait_ready(started.url + "/-/ready")
+        wait_names(started, sidecar.grpc)
+        assert [series["metric"]["replica"] for series in started.instant("up", time.time())["result"]] == ["b"]
+        # Label calls of Thanos pass the selector by.
+        if program == "titan":
+            assert started.data("/label/replica/values") == ["b"]
+        assert len(started.instant('up{site="north"}', time.time())["result"]) == 1
+        assert started.instant('up{site="south"}', time.time())["result"] == []
+        above = world.cluster.query("thanos" if program == "titan" else "titan", [started], replica_labels=(), flags=QUICK)
+        answers.append(above.data("/stores")["query"][0]["labelSets"])
+        assert [series["metric"]["replica"] for series in above.instant('up{site=~"n.*"}', time.time())["result"]] == ["b"]
+        assert above.instant('up{site="south"}', time.time())["result"] == []
+        above.stop()
+        started.stop()
+    assert answers[0] == answers[1] == [{"cluster": "e2e", "replica": "b", "site": "north"}], answers
+    for program in PROGRAMS:
+        for flag, text in (("--selector.relabel-config=[{target_label: a}]", "unsupported relabel action: replace"),
+                           ("--selector-label=site=north", "unquote label value"), ("--selector-label=site", 'unrecognized label')):
+            started = world.cluster.query(program, [], flags=[flag], wait=False)
+            assert started.process.child.wait(20) != 0 and text in started.process.log(), started.process.log()
+            world.cluster.processes.all.remove(started.process)
+    other.stop()
+    sidecar.stop()

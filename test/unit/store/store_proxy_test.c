@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/relabel.h"
 #include "runtime/context.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
@@ -398,6 +399,117 @@ TEST(a_proxy_describes_all_its_stores)
     fixture_deinit(&f);
 }
 
+/* -- the selector -- */
+
+/* Three stores, external labels zone x, y and none; a second set of the first. */
+static void fixture_init_selector(struct fixture *f, const char *rules, const char *label,
+                                  struct relabel_rules **parsed)
+{
+    struct labels labels = {0};
+    fixture_init(f, 3, 0);
+    CHECK_OK(relabel_parse(str_from(rules), RELABEL_SELECTOR, NULL, parsed));
+    if (label)
+        labels = labels_of(f->arena, "site", label, NULL);
+    memory_store_add_range(f->stores[0], labels_of(f->arena, "zone", "x", NULL));
+    memory_store_add_range(f->stores[0], labels_of(f->arena, "zone", "x.2", "b", "1", NULL));
+    memory_store_add_range(f->stores[1], labels_of(f->arena, "zone", "y", NULL));
+    memory_store_add(f->stores[0], (int64_t[]){1000}, 1, "__name__", "up", "store", "a:1", "zone",
+                     "x", NULL);
+    store_free(f->proxy);
+    f->proxy = store_proxy_create(&(struct store_proxy_config){
+        .stores = fixture_stores, .self = f, .metadata = f->pool, .selector = {*parsed, labels}});
+}
+
+static const struct {
+    const char *name, *rules, *want;
+    const char *announced; /* zones and sites */
+} selector_cases[] = {
+    {"none", "",
+     "{__name__=\"up\", store=\"a:1\"}@1000 {__name__=\"up\", store=\"a:1\", zone=\"x\"}@1000 "
+     "{__name__=\"up\", store=\"b:1\"}@1000 {__name__=\"up\", store=\"c:1\"}@1000",
+     "{zone=\"x\"}{b=\"1\", zone=\"x.2\"}{zone=\"y\"}{}"},
+    {"a store without a set that is kept is not asked, one without sets is",
+     "[{action: drop, source_labels: [zone], regex: 'x.*'}]",
+     "{__name__=\"up\", store=\"b:1\"}@1000 {__name__=\"up\", store=\"c:1\"}@1000",
+     "{zone=\"y\"}{}"},
+    {"of a store with several sets only what is kept",
+     "[{action: keep, source_labels: [zone], regex: x}]",
+     "{__name__=\"up\", store=\"a:1\", zone=\"x\"}@1000 {__name__=\"up\", store=\"c:1\"}@1000",
+     "{zone=\"x\"}{}"},
+    {"a value is no expression", "[{action: keep, source_labels: [b], regex: 1}]",
+     "{__name__=\"up\", store=\"c:1\"}@1000", "{b=\"1\", zone=\"x.2\"}{}"},
+};
+
+TEST(the_selector_chooses_label_sets)
+{
+    for_each_case(c, selector_cases) {
+        struct fixture f;
+        struct relabel_rules *rules;
+        struct series_batch batch;
+        fixture_init_selector(&f, c->rules, NULL, &rules);
+        CHECK_OK(fixture_select(&f, &batch));
+        CHECK_STR(series_batch_text(f.reading, &batch), c->want);
+        struct store_info info = {.arena = f.arena};
+        struct buf text = BUF_INIT(NULL);
+        store_describe(f.proxy, &info);
+        for (size_t i = 0; i < info.range_count; i++)
+            labels_print(&text, info.ranges[i].labels);
+        CHECK_STR(buf_str(&text), c->announced);
+        buf_deinit(&text);
+        fixture_deinit(&f);
+        relabel_free(rules);
+    }
+}
+
+TEST(label_calls_obey_the_selector)
+{
+    struct fixture f;
+    struct relabel_rules *rules;
+    struct str_list list;
+    fixture_init_selector(&f, "[{action: keep, source_labels: [zone], regex: x}]", NULL, &rules);
+    CHECK_OK(store_label_values(f.proxy, f.ctx, STR("store"), &f.query, f.arena, &list));
+    CHECK_EQ(list.count, 2);
+    CHECK_STR(list.items[0], "a:1");
+    CHECK_STR(list.items[1], "c:1");
+    fixture_deinit(&f);
+    relabel_free(rules);
+}
+
+TEST(selector_labels_are_tested_and_taken_away)
+{
+    struct fixture f;
+    struct relabel_rules *rules;
+    struct series_batch batch;
+    struct matcher matchers[2];
+    struct str_list list;
+    fixture_init_selector(&f, "", "north", &rules);
+    matchers[0] = f.matcher;
+    f.query.matchers = matchers;
+    f.query.matcher_count = 2;
+    CHECK_OK(matcher_create(f.arena, MATCH_REGEX, STR("site"), STR("n.*"), &matchers[1]));
+    CHECK_OK(fixture_select(&f, &batch));
+    CHECK_EQ(batch.count, 4);
+    CHECK_OK(store_label_names(f.proxy, f.ctx, &f.query, f.arena, &list));
+    CHECK_EQ(list.count, 3);
+    CHECK_OK(matcher_create(f.arena, MATCH_EQUAL, STR("site"), STR("south"), &matchers[1]));
+    CHECK_OK(fixture_select(&f, &batch));
+    CHECK_EQ(batch.count, 0);
+    CHECK_OK(store_label_names(f.proxy, f.ctx, &f.query, f.arena, &list));
+    CHECK_EQ(list.count, 0);
+    f.query.matchers = &matchers[1];
+    f.query.matcher_count = 1;
+    CHECK_OK(matcher_create(f.arena, MATCH_EQUAL, STR("site"), STR("north"), &matchers[1]));
+    CHECK_ERROR_TEXT(fixture_select(&f, &batch), ERROR_INVALID,
+                     "no matchers specified (excluding selector labels)");
+    struct store_info info = {.arena = f.arena};
+    store_describe(f.proxy, &info);
+    CHECK_EQ(info.range_count, 4);
+    for (size_t i = 0; i < info.range_count; i++)
+        CHECK_STR(labels_get(info.ranges[i].labels, STR("site")), "north");
+    fixture_deinit(&f);
+    relabel_free(rules);
+}
+
 TEST_MAIN(TEST_ENTRY(stores_are_chosen_by_what_they_say),
           TEST_ENTRY(without_stores_a_query_is_empty_or_refused),
           TEST_ENTRY(without_a_store_that_matches_a_query_is_empty),
@@ -409,4 +521,6 @@ TEST_MAIN(TEST_ENTRY(stores_are_chosen_by_what_they_say),
           TEST_ENTRY(a_slow_reader_is_no_silent_store),
           TEST_ENTRY(the_end_of_the_query_ends_all_waits),
           TEST_ENTRY(label_calls_unite_answers_and_failures),
-          TEST_ENTRY(a_proxy_describes_all_its_stores))
+          TEST_ENTRY(a_proxy_describes_all_its_stores), TEST_ENTRY(the_selector_chooses_label_sets),
+          TEST_ENTRY(label_calls_obey_the_selector),
+          TEST_ENTRY(selector_labels_are_tested_and_taken_away))
