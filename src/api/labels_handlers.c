@@ -41,17 +41,18 @@ static struct error *read_params(const struct query_api_config *config,
                                  const struct http_request *req, struct metadata_params *out)
 {
     struct store_match *stores = NULL;
+    struct parse_options options = engine_parse_options(config->engine);
     *out = (struct metadata_params){
         .query = {.skip_chunks = true, .max_resolution_ms = INT64_MAX, .aggrs = ~0u}};
     struct error *err = read_range(config, req, &out->query);
     if (!err)
         err = param_limit(req, &out->limit);
     if (!err)
-        err = param_selectors(req, "match[]", &out->matches, &out->match_count);
+        err = param_selectors(req, "match[]", &options, &out->matches, &out->match_count);
     if (!err)
         err = tenancy_enforce_matches(config, req, &out->matches, &out->match_count);
     if (!err)
-        err = param_selectors(req, "storeMatch[]", &stores, &out->query.store_match_count);
+        err = param_selectors(req, "storeMatch[]", NULL, &stores, &out->query.store_match_count);
     if (!err)
         err = query_params_partial(config, req, &out->query.partial);
     out->query.store_matches = stores;

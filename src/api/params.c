@@ -122,7 +122,8 @@ static size_t count_values(const struct http_request *req, struct str name)
 }
 
 struct error *param_selectors(const struct http_request *req, const char *name,
-                              struct store_match **out, size_t *count)
+                              const struct parse_options *options, struct store_match **out,
+                              size_t *count)
 {
     struct str key = str_from(name);
     size_t found = count_values(req, key), at = 0;
@@ -133,8 +134,8 @@ struct error *param_selectors(const struct http_request *req, const char *name,
         if (!str_equal(req->params[i].name, key))
             continue;
         struct store_match *match = &(*out)[at++];
-        struct error *err = promql_parse_selector(req->params[i].value, NULL, req->arena, &matchers,
-                                                  &match->matcher_count);
+        struct error *err = promql_parse_selector(req->params[i].value, options, req->arena,
+                                                  &matchers, &match->matcher_count);
         if (err)
             return err;
         match->matchers = matchers;

@@ -10,6 +10,8 @@
 #include "net/http_server.h"
 #include "store/store.h"
 
+struct parse_options;
+
 /* "All time" as Thanos sends it. */
 #define PARAM_TIME_MIN_MS INT64_C(-9223309901257974000)
 #define PARAM_TIME_MAX_MS INT64_C(9223309901257974999)
@@ -30,8 +32,10 @@ MUST_CHECK struct error *param_duration(const struct http_request *req, const ch
                                         int64_t *ns);
 MUST_CHECK struct error *param_limit(const struct http_request *req, size_t *out); /* 0: none */
 
-/* One parsed selector of match[] or storeMatch[]; a list of them in the request's arena. */
+/* One parsed selector of match[] or storeMatch[]; a list of them in the request's arena. options:
+ * of the parser, NULL is none. */
 MUST_CHECK struct error *param_selectors(const struct http_request *req, const char *name,
+                                         const struct parse_options *options,
                                          struct store_match **out, size_t *count);
 /* The values of a repeated parameter, sorted and unique; false when it is absent. */
 bool param_list(const struct http_request *req, const char *name, struct str_list *out);

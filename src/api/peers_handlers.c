@@ -289,7 +289,7 @@ static struct error *read_tsdb_question(const struct http_request *req,
     size_t count, limit = 0;
     struct error *err = param_limit(req, &limit);
     if (!err)
-        err = param_selectors(req, "match[]", &matches, &count);
+        err = param_selectors(req, "match[]", NULL, &matches, &count);
     if (!err && limit > INT32_MAX)
         err = error_create(ERROR_INVALID, "limit %zu overflows int32", limit);
     if (err)

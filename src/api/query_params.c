@@ -74,7 +74,7 @@ static struct error *read_store_matches(const struct http_request *req, struct q
 {
     struct store_match *matches = NULL;
     struct error *err =
-        param_selectors(req, "storeMatch[]", &matches, &out->query.store_match_count);
+        param_selectors(req, "storeMatch[]", NULL, &matches, &out->query.store_match_count);
     out->query.store_matches = matches;
     return err;
 }

@@ -1,5 +1,6 @@
-/* First byte: bit 0 an instant query, bit 1 delayed name removal. The rest is the query, evaluated
- * over a few series of every kind under a small budget. */
+/* First byte: bit 0 an instant query, bit 1 delayed name removal, bit 2 no start timestamps, bit 3
+ * type and unit labels. The rest is the query, evaluated over a few series of every kind under a
+ * small budget. */
 #include "fuzz.h"
 
 #include <math.h>
@@ -29,12 +30,26 @@ static const char *const metrics[] = {
     "beta{env=\"2\",__type__=\"gauge\"}",
     "native{job=\"api\"}",
     "mixed{job=\"api\",instance=\"a:1\"}",
+    "custom{job=\"api\"}",
+    "target_info{job=\"api\",instance=\"a:1\",version=\"1\"}",
+    "target_info{job=\"api\",instance=\"a:1\",version=\"2\"}",
+    "target_info{job=\"db\",instance=\"a:1\",code=\"500\"}",
+    "build_info{job=\"api\",instance=\"a:1\",version=\"1\",zone=\"y\"}",
 };
+enum { NATIVE = 13, MIXED = 14, CUSTOM = 15, FIRST_INFO = 16 };
 
 static const struct histogram_span span = {0, 2};
 static double buckets[] = {1, 2};
 static const struct histogram histogram = {
     .count = 3, .sum = 4, .positive = {&span, 1, buckets, 2}};
+
+static const double bounds[] = {1, 5};
+static const struct histogram custom = {.schema = HISTOGRAM_SCHEMA_CUSTOM,
+                                        .count = 3,
+                                        .sum = 4,
+                                        .positive = {&span, 1, buckets, 2},
+                                        .custom_values = bounds,
+                                        .custom_count = 2};
 
 static double value_of(size_t metric, size_t at)
 {
@@ -57,9 +72,12 @@ static struct memory_store *make_store(void)
         FUZZ_CHECK(!promql_parse_metric(str_from(metrics[i]), NULL, arena, &series.labels));
         chunk_encoder_init(&encoder, arena);
         for (size_t at = 0; at < SAMPLES; at++) {
-            bool is_histogram = i == 13 || (i == 14 && at % 4 == 0);
+            bool is_histogram = i == NATIVE || i == CUSTOM || (i == MIXED && at % 4 == 0);
             if (is_histogram)
-                chunk_encoder_histogram(&encoder, (int64_t)at * STEP_MS, &histogram);
+                chunk_encoder_histogram(&encoder, (int64_t)at * STEP_MS,
+                                        i == CUSTOM || at % 8 == 4 ? &custom : &histogram);
+            else if (i >= FIRST_INFO && at / 7 % 2 == i % 2) /* info series come and go */
+                continue;
             else if ((at + i) % 11 != 0)
                 chunk_encoder_float(&encoder, (int64_t)at * STEP_MS, value_of(i, at));
         }
@@ -96,8 +114,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                              .fill_modifiers = true,
                                              .unquoted_utf8_names = true,
                                              .extended_functions = true},
-                                   .use_start_timestamps = true,
-                                   .delayed_name_removal = data[0] & 2};
+                                   .delayed_name_removal = data[0] & 2,
+                                   .use_start_timestamps = !(data[0] & 4),
+                                   .type_and_unit_labels = data[0] & 8};
     struct engine_query query = {.text = {(const char *)data + 1, size - 1},
                                  .instant = data[0] & 1,
                                  .start_ms = 3 * STEP_MS,
