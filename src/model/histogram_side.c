@@ -1,5 +1,8 @@
 #include "model/histogram_side.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "base/kahan.h"
 
 /* ---- cursors ---- */
@@ -138,9 +141,50 @@ static bool find(struct finder *finder, int64_t index, size_t *place)
     return finder->span < side->span_count && index >= finder->start && *place < side->bucket_count;
 }
 
+/* Whether the cursor gives the buckets as they are. */
+static bool is_plain(const struct side_cursor *cursor)
+{
+    return cursor->shift == 0 && !cursor->bounds && !cursor->kept && !cursor->lost;
+}
+
+/* Next buckets of a plain cursor, of which the side has all, in one piece, or none. Gives their
+ * number, and passes them; `place` is that of the first one in the side, or SIZE_MAX. */
+static size_t next_piece(struct finder *finder, struct side_cursor *cursor, size_t *place)
+{
+    const struct histogram_side *side = finder->side;
+    if (!settle(cursor))
+        return 0;
+    int64_t length = cursor->side->spans[cursor->span].length - (int64_t)cursor->in_span;
+    length = int64_min(length, (int64_t)(cursor->side->bucket_count - cursor->at));
+    if (find(finder, cursor->next, place)) {
+        int64_t end = finder->start + side->spans[finder->span].length;
+        length = int64_min(length, end - cursor->next);
+        length = int64_min(length, (int64_t)(side->bucket_count - *place));
+    } else {
+        *place = SIZE_MAX;
+        if (finder->span < side->span_count && finder->start > cursor->next)
+            length = int64_min(length, finder->start - cursor->next);
+    }
+    cursor->at += (size_t)length;
+    cursor->in_span += (uint32_t)length;
+    cursor->next += length;
+    return (size_t)length;
+}
+
+static size_t count_missing_plain(const struct histogram_side *side, struct side_cursor cursor)
+{
+    struct finder places = finder(side);
+    size_t missing = 0, place, count;
+    while ((count = next_piece(&places, &cursor, &place)) > 0)
+        missing += place == SIZE_MAX ? count : 0;
+    return missing;
+}
+
 static size_t count_missing(const struct histogram_side *side, struct side_cursor cursor)
 {
     struct finder places = finder(side);
+    if (is_plain(&cursor))
+        return count_missing_plain(side, cursor);
     size_t missing = 0, place;
     bool first = true;
     for (int64_t last = 0; side_cursor_next(&cursor); last = cursor.index) {
@@ -184,50 +228,78 @@ static void add_missing(struct histogram_side *side, double **lost, struct side_
 static bool same_layout(const struct histogram_side *total, const struct side_cursor *cursor)
 {
     const struct histogram_side *side = cursor->side;
-    return cursor->shift == 0 && !cursor->bounds && !cursor->kept && !cursor->lost &&
-           total->bucket_count == side->bucket_count && total->span_count == side->span_count &&
+    return is_plain(cursor) && total->bucket_count == side->bucket_count &&
+           total->span_count == side->span_count &&
            (total->spans == side->spans || side->span_count == 0 ||
             memcmp(total->spans, side->spans, side->span_count * sizeof(*side->spans)) == 0);
 }
 
-static void add_flat(struct histogram_side *total, double **lost, const double *counts, size_t from,
+/* kahan_add() for a run of buckets, without branches, so that compilers make vectors of it. */
+static void add_compensated(double *restrict sums, double *restrict lost,
+                            const double *restrict values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value = values[i], sum = sums[i], total = sum + value;
+        bool sum_is_larger = fabs(sum) >= fabs(value);
+        double larger = sum_is_larger ? sum : value, smaller = sum_is_larger ? value : sum;
+        double kept = lost[i] + ((larger - total) + smaller);
+        lost[i] = fabs(total) > DBL_MAX ? 0 : kept;
+        sums[i] = total;
+    }
+}
+
+static void add_flat(double *buckets, double *lost, const double *counts, size_t count,
                      bool subtract)
 {
-    double *buckets = total->buckets;
-    if (lost)
-        for (size_t i = from; i < total->bucket_count; i++)
-            kahan_add(subtract ? -counts[i] : counts[i], &buckets[i], &(*lost)[i]);
+    if (lost && !subtract)
+        add_compensated(buckets, lost, counts, count);
+    else if (lost)
+        for (size_t i = 0; i < count; i++)
+            kahan_add(-counts[i], &buckets[i], &lost[i]);
     else if (subtract)
-        for (size_t i = from; i < total->bucket_count; i++)
+        for (size_t i = 0; i < count; i++)
             buckets[i] -= counts[i];
     else
-        for (size_t i = from; i < total->bucket_count; i++)
+        for (size_t i = 0; i < count; i++)
             buckets[i] += counts[i];
+}
+
+static void add_at(struct histogram_side *total, double **lost, size_t place,
+                   const struct side_cursor *cursor, double sign)
+{
+    double *bucket = &total->buckets[place];
+    if (!lost) {
+        *bucket += sign * cursor->count;
+        return;
+    }
+    kahan_add(sign * cursor->count, bucket, &(*lost)[place]);
+    if (cursor->count_lost != 0)
+        kahan_add(sign * cursor->count_lost, bucket, &(*lost)[place]);
 }
 
 void side_add(struct histogram_side *total, double **lost, struct side_cursor *cursor,
               bool subtract, struct arena *arena)
 {
+    size_t place, count, at = cursor->at;
     if (same_layout(total, cursor)) {
-        add_flat(total, lost, cursor->side->buckets, cursor->at, subtract);
+        add_flat(total->buckets + at, lost ? *lost + at : NULL, cursor->side->buckets + at,
+                 total->bucket_count - at, subtract);
         return;
     }
-    size_t missing = count_missing(total, *cursor), place;
+    size_t missing = count_missing(total, *cursor);
     if (missing)
         add_missing(total, lost, *cursor, missing, arena);
     struct finder places = finder(total);
-    double sign = subtract ? -1 : 1;
-    while (side_cursor_next(cursor)) {
-        if (!find(&places, cursor->index, &place))
-            continue; /* cannot be: all are there by now */
-        if (!lost) {
-            total->buckets[place] += sign * cursor->count;
-            continue;
-        }
-        kahan_add(sign * cursor->count, &total->buckets[place], &(*lost)[place]);
-        if (cursor->count_lost != 0)
-            kahan_add(sign * cursor->count_lost, &total->buckets[place], &(*lost)[place]);
+    if (is_plain(cursor)) { /* after that, no bucket is without a place */
+        for (; (count = next_piece(&places, cursor, &place)) > 0; at = cursor->at)
+            if (place != SIZE_MAX)
+                add_flat(total->buckets + place, lost ? *lost + place : NULL,
+                         cursor->side->buckets + at, count, subtract);
+        return;
     }
+    while (side_cursor_next(cursor))
+        if (find(&places, cursor->index, &place))
+            add_at(total, lost, place, cursor, subtract ? -1 : 1);
 }
 
 /* ---- in place ---- */

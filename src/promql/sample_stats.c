@@ -54,7 +54,7 @@ void sample_stats_free(struct sample_stats *stats)
 struct error *sample_tally_init(struct sample_tally *tally, const struct plan_node *node,
                                 struct arena *arena)
 {
-    struct counts counts;
+    struct counts counts = {0};
     struct error *err = counts_init(&counts, node->grid->count, arena);
     *tally = (struct sample_tally){.selector = &node->selector, .grid = node->grid};
     if (err)

@@ -1,5 +1,5 @@
-/* CPU time of queries over series of XOR chunks in memory: the engine alone, without network and
- * JSON. Run by hand, from a release build:
+/* CPU time of queries over series of XOR chunks in memory, and a sixth as many of native
+ * histograms: the engine alone, without network and JSON. Run by hand, from a release build:
  *
  *     engine_bench [series] [threads] [query...]                                              */
 #include <stdio.h>
@@ -18,6 +18,7 @@ enum {
     INTERVAL_MS = 15000,
     SHAPES = 64, /* different sample columns */
     JOBS = 20,
+    BUCKETS = 40, /* of a native histogram */
 };
 
 static const int64_t start_ms = 1700000000000;
@@ -102,6 +103,49 @@ static struct chunk_list make_chunks(struct arena *arena, size_t shape)
     return list;
 }
 
+/* Native histograms of schema 3, some of whose buckets fill later than others. */
+static struct chunk_list make_native_chunks(struct arena *arena, size_t shape)
+{
+    const struct histogram_span span = {(int32_t)(shape % 8) - 4, BUCKETS};
+    double buckets[BUCKETS] = {0};
+    struct histogram histogram = {
+        .schema = 3, .zero_threshold = 0x1p-128, .positive = {&span, 1, buckets, BUCKETS}};
+    struct chunk_encoder encoder;
+    struct chunk_list list;
+    chunk_encoder_init(&encoder, arena);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        int64_t jitter = (int64_t)((i * 7919 + shape * 104729) % 11) - 5;
+        for (size_t j = 0; j < BUCKETS; j++) {
+            double more = (double)((i * 31 + j * 13 + shape * 17) % 5);
+            buckets[j] += more;
+            histogram.count += more;
+            histogram.sum += more * (double)j * 0.1;
+        }
+        chunk_encoder_histogram(&encoder, start_ms + (int64_t)i * INTERVAL_MS + jitter, &histogram);
+    }
+    struct error *err = chunk_encoder_finish(&encoder, &list);
+    if (err)
+        bug("%.*s", STR_ARG(error_text(err)));
+    return list;
+}
+
+static void add_native(struct bench_store *store, size_t number, size_t count,
+                       const struct chunk_list *shapes)
+{
+    struct labels_builder builder = labels_builder_create(store->arena);
+    labels_builder_set(&builder, STR("__name__"), STR("native_request_duration_seconds"));
+    labels_builder_set(&builder, STR("job"),
+                       arena_printf(store->arena, "service-%zu", number * JOBS / count));
+    labels_builder_set(
+        &builder, STR("instance"),
+        arena_printf(store->arena, "10.0.%zu.%zu:9090", number / 10 / 250, number / 10 % 250));
+    labels_builder_set(&builder, STR("handler"),
+                       arena_printf(store->arena, "/api/v1/%zu", number % 10));
+    labels_builder_set(&builder, STR("cluster"), STR("eu-west-1"));
+    store->series[store->count++] =
+        (struct series){labels_builder_finish(&builder), shapes[number % SHAPES]};
+}
+
 static void add_series(struct bench_store *store, size_t number, const struct chunk_list *shapes)
 {
     static const char *const bounds[] = {"0.01", "0.1", "0.5", "1", "5", "+Inf"};
@@ -128,14 +172,19 @@ static int series_order(const void *a, const void *b)
 static void store_init(struct bench_store *store, size_t count)
 {
     struct chunk_list shapes[SHAPES];
+    size_t natives = count / 6;
     *store = (struct bench_store){.base.ops = &store_ops, .count = count};
     store->arena = arena_create(NULL);
-    store->series = arena_array(store->arena, count, sizeof(*store->series));
+    store->series = arena_array(store->arena, count + natives, sizeof(*store->series));
     for (size_t i = 0; i < SHAPES; i++)
         shapes[i] = make_chunks(store->arena, i);
     for (size_t i = 0; i < count; i++)
         add_series(store, i, shapes);
-    qsort(store->series, count, sizeof(*store->series), series_order);
+    for (size_t i = 0; i < SHAPES; i++)
+        shapes[i] = make_native_chunks(store->arena, i);
+    for (size_t i = 0; i < natives; i++)
+        add_native(store, i, natives, shapes);
+    qsort(store->series, store->count, sizeof(*store->series), series_order);
 }
 
 static double cpu_seconds(void)
@@ -196,6 +245,12 @@ int main(int argc, char **argv)
         "sum(max_over_time(http_request_duration_seconds_bucket[1h]))",
         "quantile(0.9, http_request_duration_seconds_bucket{job=\"service-3\"})",
         "http_request_duration_seconds_bucket * 2",
+        "sum(native_request_duration_seconds)",
+        "avg by (job) (native_request_duration_seconds)",
+        "histogram_quantile(0.9, sum by (job) (rate(native_request_duration_seconds[5m])))",
+        "histogram_count(sum by (job) (rate(native_request_duration_seconds[5m])))",
+        "histogram_quantile(0.9, native_request_duration_seconds)",
+        "native_request_duration_seconds * 2",
     };
     size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
     size_t threads = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
