@@ -243,19 +243,13 @@ static void fill_buckets(const struct histogram_reader *reader, size_t first, si
     }
 }
 
-struct histogram *histogram_reader_sample(const struct histogram_reader *reader,
-                                          struct arena *arena)
+void histogram_reader_sample(const struct histogram_reader *reader, double *counts,
+                             struct arena *arena, struct histogram *out)
 {
     const struct histogram_layout *layout = &reader->layout;
-    bool stale = histogram_reader_is_stale(reader);
-    size_t buckets = stale ? 0 : layout->positive_count + layout->negative_count;
-    struct histogram *out = arena_try_alloc(arena, sizeof(*out) + buckets * sizeof(double));
-    if (!out)
-        return NULL;
     *out = (struct histogram){.sum = double_from_bits(reader->sum.bits)};
-    if (stale)
-        return out;
-    double *counts = (double *)(void *)(out + 1);
+    if (histogram_reader_is_stale(reader))
+        return;
     out->reset = sample_reset(reader);
     out->schema = layout->schema;
     out->zero_threshold = layout->zero_threshold;
@@ -274,23 +268,59 @@ struct histogram *histogram_reader_sample(const struct histogram_reader *reader,
     fill_buckets(reader, layout->positive_count, layout->negative_count, out->negative.buckets);
     if (out->schema > HISTOGRAM_SCHEMA_MAX)
         histogram_reduce(out, HISTOGRAM_SCHEMA_MAX, arena);
-    return out;
 }
 
 /* ---- rows ---- */
+
+/* Memory for all samples of a chunk at once: not more than its bits can fill. */
+struct sample_block {
+    struct histogram *items;
+    double *counts;
+    size_t item_room, count_room; /* what is left; of counts in samples */
+};
+
+static struct error *block_init(struct sample_block *block, const struct histogram_reader *reader,
+                                struct arena *arena)
+{
+    size_t buckets = reader->layout.positive_count + reader->layout.negative_count;
+    size_t bits = bits_left(&reader->bits);
+    block->item_room = size_min(reader->total, bits / 4 + 1); /* four numbers, a bit at least */
+    block->count_room = size_min(reader->total, bits / (buckets + 1) + 1);
+    block->items = arena_try_alloc(arena, block->item_room * sizeof(*block->items));
+    block->counts = arena_try_alloc(arena, block->count_room * buckets * sizeof(double) + 1);
+    return block->items && block->counts ? NULL : arena_status(arena);
+}
+
+static struct histogram *block_take(struct sample_block *block,
+                                    const struct histogram_reader *reader, struct arena *arena)
+{
+    size_t buckets = reader->layout.positive_count + reader->layout.negative_count;
+    bool stale = histogram_reader_is_stale(reader);
+    if (block->item_room == 0 || (!stale && block->count_room == 0))
+        return NULL;
+    struct histogram *item = block->items++;
+    histogram_reader_sample(reader, block->counts, arena, item);
+    block->item_room--;
+    block->counts += stale ? 0 : buckets;
+    block->count_room -= !stale;
+    return item;
+}
 
 static struct error *append_all(struct bytes bytes, bool integers, bool start_times,
                                 struct arena *arena, struct samples *into)
 {
     struct histogram_reader reader;
+    struct sample_block block;
     struct error *err = histogram_reader_init(&reader, bytes, integers, start_times, arena);
+    if (!err && reader.total > 0)
+        err = block_init(&block, &reader, arena);
     while (!err && reader.read < reader.total) {
         err = histogram_reader_next(&reader);
         if (err)
             break;
-        struct histogram *histogram = histogram_reader_sample(&reader, arena);
+        struct histogram *histogram = block_take(&block, &reader, arena);
         if (!histogram)
-            return arena_status(arena);
+            return broken(&reader, "more samples than its bits can hold");
         size_t at = into->count + reader.read - 1;
         into->times[at] = (int64_t)reader.time.value;
         into->values[at] = histogram->sum;

@@ -58,9 +58,10 @@ MUST_CHECK struct error *histogram_reader_init(struct histogram_reader *reader, 
 /* The next sample; read == total at the end. ERROR_CORRUPT. */
 MUST_CHECK struct error *histogram_reader_next(struct histogram_reader *reader);
 bool histogram_reader_is_stale(const struct histogram_reader *reader);
-/* The sample read last, in the arena; NULL when its budget is at its end. */
-struct histogram *histogram_reader_sample(const struct histogram_reader *reader,
-                                          struct arena *arena);
+/* The sample read last. Its buckets go to `counts`, which has room for the layout's; it shares the
+ * layout's spans and bounds. */
+void histogram_reader_sample(const struct histogram_reader *reader, double *counts,
+                             struct arena *arena, struct histogram *out);
 
 /* Rows of chunk_encodings[]. */
 MUST_CHECK struct error *histogram_append(struct bytes bytes, struct arena *arena,

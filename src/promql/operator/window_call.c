@@ -90,14 +90,16 @@ static void annotate(const struct window_call *call, struct labels labels,
     /* the first argument's, which need not be the range vector */
     struct position position =
         call->call ? call->call->call.args[0]->position : call->source->position;
+    struct position whole = call->call ? call->call->position : position;
     struct buf name = {0};
     quote_append(&name, labels_get(labels, metadata_labels[0]));
     for (size_t i = 0; i < countof(note_texts); i++) {
         struct str text = str_from(note_texts[i].text);
         bool is_named = str_ends_with(text, STR(" "));
         if (notes->notes & note_texts[i].note)
-            annotations_add(annotations, note_texts[i].kind, position, "%.*s%.*s", STR_ARG(text),
-                            STR_ARG(is_named ? buf_str(&name) : STR("")));
+            annotations_add_of_argument(annotations, note_texts[i].kind, position, whole,
+                                        "%.*s%.*s", STR_ARG(text),
+                                        STR_ARG(is_named ? buf_str(&name) : STR("")));
     }
     if (notes->overlaps > 0)
         annotations_add_counted(annotations, ANNOTATION_WARNING, position, notes->overlaps,
@@ -134,10 +136,11 @@ static void note_type(const struct window_call *call, struct str name, struct st
     quote_append(&text, type);
     buf_append_cstr(&text, ": ");
     quote_append(&text, name);
-    annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
-                    "metric might not be a counter, __type__ label is not set to \"counter\" or "
-                    "\"histogram\", got %.*s",
-                    STR_ARG(buf_str(&text)));
+    annotations_add_of_argument(
+        call->execution->annotations, ANNOTATION_INFO, call->source->position, call->call->position,
+        "metric might not be a counter, __type__ label is not set to \"counter\" or "
+        "\"histogram\", got %.*s",
+        STR_ARG(buf_str(&text)));
     buf_deinit(&text);
 }
 
@@ -158,10 +161,11 @@ static void note_non_counter(const struct window_call *call, const struct step_b
         return;
     struct buf quoted = {0};
     quote_append(&quoted, name);
-    annotations_add(call->execution->annotations, ANNOTATION_INFO, call->source->position,
-                    "metric might not be a counter, name does not end in "
-                    "_total/_sum/_count/_bucket: %.*s",
-                    STR_ARG(buf_str(&quoted)));
+    annotations_add_of_argument(call->execution->annotations, ANNOTATION_INFO,
+                                call->source->position, call->call->position,
+                                "metric might not be a counter, name does not end in "
+                                "_total/_sum/_count/_bucket: %.*s",
+                                STR_ARG(buf_str(&quoted)));
     buf_deinit(&quoted);
 }
 

@@ -1,6 +1,7 @@
 // Writes chunks of every encoding with what they hold, one chunk after another, to stdout:
 //
 //	chunk <number of the encoding> <bytes in hex>
+//	s <start times of all samples, where the encoding has them>
 //	f <time> <bits of the value in hex>
 //	h <time> <reset hint> <histogram as text>
 //
@@ -21,8 +22,20 @@ import (
 
 var out = bufio.NewWriter(os.Stdout)
 
+func dumpStarts(c chunkenc.Chunk) {
+	if c.Encoding() < chunkenc.EncXOR2 {
+		return
+	}
+	fmt.Fprint(out, "s")
+	for it := c.Iterator(nil); it.Next() != chunkenc.ValNone; {
+		fmt.Fprintf(out, " %d", it.AtST())
+	}
+	fmt.Fprintln(out)
+}
+
 func dump(c chunkenc.Chunk) {
 	fmt.Fprintf(out, "chunk %d %x\n", c.Encoding(), c.Bytes())
+	dumpStarts(c)
 	it := c.Iterator(nil)
 	for {
 		switch it.Next() {

@@ -19,6 +19,7 @@ struct golden {
     struct chunk_data data;
     struct samples samples;
     struct str *texts; /* of histograms */
+    bool has_starts;   /* samples.starts are known */
 };
 
 static void golden_open(struct golden *golden)
@@ -76,8 +77,18 @@ static void golden_sample(struct golden *golden)
     golden->texts[at] = arena_str(golden->arena, str_from(rest + 1));
 }
 
+static void golden_starts(struct golden *golden, size_t count)
+{
+    char *rest = golden->line + 1;
+    golden->has_starts = true;
+    CHECK_OK(samples_reserve_starts(golden->arena, count, &golden->samples));
+    for (size_t i = 0; i < count; i++)
+        golden->samples.starts[i] = strtoll(rest, &rest, 10);
+}
+
 static bool golden_next(struct golden *golden)
 {
+    golden->has_starts = false;
     arena_reset(golden->arena);
     if (!golden_line(golden))
         return false;
@@ -92,7 +103,10 @@ static bool golden_next(struct golden *golden)
             golden->pending = true;
             break;
         }
-        golden_sample(golden);
+        if (golden->line[0] == 's')
+            golden_starts(golden, count);
+        else
+            golden_sample(golden);
     }
     return true;
 }
@@ -129,6 +143,31 @@ TEST(chunks_of_prometheus_are_read_as_it_reads_them)
         check_samples(&golden, &samples);
     }
     CHECK(seen > 250);
+    golden_close(&golden);
+}
+
+TEST(start_times_are_read_where_they_are_asked_for)
+{
+    struct golden golden;
+    size_t seen = 0, known = 0;
+    golden_open(&golden);
+    while (golden_next(&golden)) {
+        size_t count = golden.samples.count;
+        struct samples samples;
+        CHECK_EQ(golden.has_starts, chunk_has_starts(golden.data.encoding));
+        CHECK_OK(samples_reserve(golden.arena, count, chunk_has_histograms(golden.data.encoding),
+                                 &samples));
+        CHECK_OK(samples_reserve_starts(golden.arena, count, &samples));
+        CHECK_OK(chunk_append(&golden.data, golden.arena, &samples));
+        for (size_t i = 0; i < count; i++) {
+            int64_t want = golden.has_starts ? golden.samples.starts[i] : 0;
+            CHECK_EQ(samples.starts[i], want);
+            known += want != 0;
+        }
+        seen += golden.has_starts;
+    }
+    CHECK(seen > 100);
+    CHECK(known > 1000);
     golden_close(&golden);
 }
 
@@ -269,6 +308,7 @@ TEST(unknown_encodings_are_told)
 }
 
 TEST_MAIN(TEST_ENTRY(chunks_of_prometheus_are_read_as_it_reads_them),
+          TEST_ENTRY(start_times_are_read_where_they_are_asked_for),
           TEST_ENTRY(transcoded_chunks_hold_the_same_samples),
           TEST_ENTRY(encoders_write_the_bytes_of_prometheus),
           TEST_ENTRY(cut_and_changed_chunks_are_errors_or_samples_but_never_worse),
