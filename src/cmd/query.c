@@ -12,6 +12,7 @@
 #include "cmd/version.h"
 #include "model/relabel.h"
 #include "net/tls.h"
+#include "promql/active_queries.h"
 #include "promql/engine.h"
 #include "query/endpoint_discovery.h"
 #include "query/endpoint_peers.h"
@@ -127,7 +128,7 @@ static const struct flag query_flags[] = {
     FLAG_BOOL_ON(QUERY, partial_response, "query.partial-response",
                  "Answer with warnings when stores fail, unless a request says otherwise."),
     FLAG_STRING(QUERY, active_query_path, "query.active-query-path", "",
-                "Directory of the log of active queries.", .later = true),
+                "Directory of queries.active, which holds the queries that run."),
     FLAG_STRINGS(
         QUERY, features, "enable-feature",
         "Features to turn on, with commas between (repeated): promql-experimental-functions, "
@@ -234,8 +235,9 @@ struct query {
     struct relabel_rules *relabel; /* of the selector */
     struct endpoint_discovery *discovery;
     struct endpoint_set *endpoints;
-    struct store *proxy; /* for the engine; owned by store */
-    struct store *store; /* what is served: the proxy with the limits */
+    struct store *proxy;           /* for the engine; owned by store */
+    struct store *store;           /* what is served: the proxy with the limits */
+    struct active_queries *active; /* NULL: not kept */
     struct engine *engine;
     struct query_api *api;
     struct store_service *store_service;
@@ -464,6 +466,7 @@ static void query_build_engine(struct query *query)
         .lookback_ms = config->lookback_ms,
         .subquery_step_ms = config->evaluation_interval_ms,
         .metrics = component_metrics(query->component),
+        .active = query->active,
         .queries_max = (size_t)config->max_concurrent,
         .selects_max = (size_t)config->max_concurrent_select,
         .parse = parse_options_of(config, &features),
@@ -581,12 +584,23 @@ static void query_build_services(struct query *query)
     query->info_service = info_service_create(&info, methods);
 }
 
+static struct error *query_open_log(struct query *query)
+{
+    struct str directory = query->config->active_query_path;
+    if (directory.len == 0)
+        return NULL;
+    return active_queries_open(directory, (size_t)query->config->max_concurrent,
+                               component_log(query->component), &query->active);
+}
+
 static struct error *query_build(struct query *query)
 {
     size_t count;
     struct error *err = query_check_tls(query);
     if (!err)
         err = query_build_discovery(query);
+    if (!err)
+        err = query_open_log(query);
     if (!err)
         err = query_build_stores(query);
     if (err)
@@ -609,6 +623,7 @@ static void query_free(struct query *query)
     info_service_free(query->info_service);
     query_api_free(query->api);
     engine_free(query->engine);
+    active_queries_close(query->active);
     store_free(query->store);
     endpoint_set_free(query->endpoints);
     endpoint_discovery_free(query->discovery);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "promql/active_queries.h"
 #include "promql/engine_metrics.h"
 #include "promql/execution.h"
 #include "promql/operator/operator.h"
@@ -362,6 +363,7 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
 {
     bool expected = atomic_load(&engine->has_metadata_labels), met = expected;
     *out = (struct engine_result){.arena = arena};
+    size_t slot = active_queries_begin(engine->config.active, query->text);
     engine_metrics_begin(engine->metrics, query);
     struct error *err = try_exec(engine, store, ctx, query, out, &met);
     if (met && !expected) {
@@ -371,5 +373,6 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
     if (met != expected)
         atomic_store(&engine->has_metadata_labels, met);
     engine_metrics_end(engine->metrics, query, &out->stats);
+    active_queries_end(engine->config.active, slot);
     return err;
 }

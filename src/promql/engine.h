@@ -13,6 +13,7 @@
 #include "promql/options.h"
 #include "store/store.h"
 
+struct active_queries;
 struct context;
 struct engine;
 struct histogram;
@@ -26,6 +27,7 @@ struct engine_config {
     int64_t subquery_step_ms;        /* default of [1h:], 0: 1 min */
     size_t samples_max;              /* result and held samples, 0: 50,000,000 */
     struct metrics *metrics;         /* NULL: none */
+    struct active_queries *active;   /* NULL: not kept; outlives the engine */
     size_t queries_max, selects_max; /* only for metrics */
     struct parse_options parse;
     /* Feature flags of Prometheus. */
