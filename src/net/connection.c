@@ -535,6 +535,7 @@ static void read_the_rest_later(struct connection *connection)
     event_loop_post(connection->loop, poke, connection);
 }
 
+/* The caller holds a reference. */
 static void handle_handshake(struct connection *connection)
 {
     enum tls_result result = tls_session_handshake(connection->tls);
@@ -548,12 +549,10 @@ static void handle_handshake(struct connection *connection)
     }
     connection->handshaking = false;
     event_timer_stop(connection->timer);
-    connection->references++;
     if (connection->handler->connected)
         connection->handler->connected(connection->self);
     connection_flush(connection);
     read_the_rest_later(connection); /* what came along with the handshake's last bytes */
-    connection_unref(connection);
 }
 
 static void socket_ready(void *arg, unsigned events)

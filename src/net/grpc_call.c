@@ -13,6 +13,8 @@
 #include "runtime/time.h"
 
 enum {
+    REQUEST_TIMEOUT_MS = 30 * 1000,
+    REQUEST_SMALL = 16 * 1024, /* always finds room */
     CREDIT_MAX = 1024 * 1024,  /* what may wait for one stream, however wide the peer's window */
     STEPS_PER_JOB = 8,         /* then others of the pool get their turn */
     OUTPUT_BATCH = 128 * 1024, /* what steps queue before the loop is woken for it */
@@ -63,6 +65,8 @@ void grpc_call_unref(struct grpc_call *call) NO_THREAD_SAFETY
     context_unref(call->ctx);
     budget_free(call->budget);
     mutex_deinit(&call->lock);
+    if (call->requests)
+        atomic_fetch_sub(&call->requests->bytes, call->counted);
     void (*gone)(void *arg) = call->gone;
     void *arg = call->gone_arg;
     free(call);
@@ -77,6 +81,7 @@ static void post(struct grpc_call *call, event_fn fn)
 }
 
 static void call_expired(void *arg);
+static void request_is_late(void *arg);
 
 static void context_ended_hook(void *arg)
 {
@@ -107,6 +112,10 @@ struct grpc_call *grpc_call_create(const struct server_method *method, struct ev
     mutex_lock(&call->lock);
     call->credit = size_min(http2_stream_window(http2), CREDIT_MAX);
     mutex_unlock(&call->lock);
+    if (method->method.kind != GRPC_BIDI_EXCHANGE) {
+        call->request_timer = event_timer_create(loop, request_is_late, call);
+        event_timer_start(call->request_timer, REQUEST_TIMEOUT_MS);
+    }
     metric_inc(method->started);
     return call;
 }
@@ -675,10 +684,39 @@ static bool is_exchange(const struct grpc_call *call)
     return call->method->method.kind == GRPC_BIDI_EXCHANGE;
 }
 
+static void stop_request_timer(struct grpc_call *call)
+{
+    event_timer_free(call->request_timer);
+    call->request_timer = NULL;
+}
+
+static void request_is_late(void *arg)
+{
+    struct grpc_call *call = arg;
+    stop_request_timer(call);
+    grpc_call_set_code(call, GRPC_DEADLINE_EXCEEDED);
+    call_finish(call, error_create(ERROR_TIMEOUT, "the request has not come whole in %d s",
+                                   REQUEST_TIMEOUT_MS / 1000));
+}
+
+/* Small requests always find room. */
+static struct error *count_request(struct grpc_call *call, size_t len)
+{
+    call->received += len;
+    if (!call->requests || call->received <= REQUEST_SMALL)
+        return NULL;
+    size_t more = call->received - call->counted;
+    size_t before = atomic_fetch_add(&call->requests->bytes, more);
+    call->counted += more;
+    if (before + more <= call->requests->max)
+        return NULL;
+    return error_create(ERROR_LIMIT, "too many large requests at once");
+}
+
 void grpc_call_data(struct grpc_call *call, struct bytes data)
 {
     size_t len = data.len;
-    struct error *err = NULL;
+    struct error *err = count_request(call, len);
     mutex_lock(&call->lock);
     bool ignored = call->finished || call->over;
     mutex_unlock(&call->lock);
@@ -704,6 +742,7 @@ void grpc_call_half_closed(struct grpc_call *call)
     call->half_closed = true;
     bool empty = !call->first_in;
     mutex_unlock(&call->lock);
+    stop_request_timer(call);
     if (!grpc_deframer_is_between(&call->deframer))
         fail_frame(call, error_create(ERROR_INTERNAL, "unexpected EOF"));
     else if (empty && !is_exchange(call))
@@ -724,6 +763,7 @@ void grpc_call_room(struct grpc_call *call)
 void grpc_call_closed(struct grpc_call *call)
 {
     call->http2 = NULL;
+    stop_request_timer(call);
     context_off_end(call->ctx, &call->hook);
     mutex_lock(&call->lock);
     call->over = true;

@@ -31,6 +31,13 @@ struct server_method {
 
 struct out_message;
 
+/* Bytes of large requests that all calls of a server hold together: so many streams may be open
+ * that what each may send says little. */
+struct grpc_requests {
+    atomic_size_t bytes;
+    size_t max;
+};
+
 struct grpc_call {
     atomic_uint references; /* the loop's, the pool's, those of queued messages, of callers */
     const struct server_method *method;
@@ -49,6 +56,9 @@ struct grpc_call {
     /* on the loop only */
     struct http2_stream *http2; /* NULL: closed */
     struct grpc_deframer deframer;
+    struct grpc_requests *requests;    /* of the server; NULL: not counted */
+    size_t received, counted;          /* of the request; counted: in requests */
+    struct event_timer *request_timer; /* until it is whole; NULL: no more */
     bool head_sent, end_sent;
     bool *sent_flag; /* of the connection: set when something is sent */
 

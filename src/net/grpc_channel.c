@@ -665,11 +665,9 @@ static void target_remove(struct grpc_target *target)
     struct client_connection *current = target->current;
     target->removed = true;
     target->current = NULL;
-    target->references++;
     target_stop(target);
     if (current)
         event_timer_start(current->keepalive, 0);
-    target_unref(target);
     target_unref(target); /* the channel's */
 }
 

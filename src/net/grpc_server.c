@@ -22,10 +22,14 @@ enum {
     CONNECTIONS_MAX = 1024,
     STREAMS_MAX = 1000,
     HANDSHAKE_TIMEOUT_MS = 10 * 1000,
+    HELLO_TIMEOUT_MS = 20 * 1000, /* for the first frames of a connection */
+    CONNECTIONS_EXTRA = 64,       /* beyond the maximum, while idle ones are on their way out */
+    REFUSALS_LOGGED_EVERY_MS = 10 * 1000,
     PING_LEAST_MS = 10 * 1000,
     PING_LEAST_IDLE_MS = 2 * 60 * 60 * 1000, /* without a call */
     PING_STRIKES = 2,
 };
+#define REQUESTS_MEMORY_MAX ((size_t)256 * 1024 * 1024)
 #define CALL_MEMORY_MAX ((size_t)256 * 1024 * 1024)
 
 struct grpc_server {
@@ -39,10 +43,12 @@ struct grpc_server {
     struct grpc_reflection *reflection;
     struct context *ctx; /* parent of the calls' */
     atomic_uint random;
+    struct grpc_requests requests;
+    atomic_llong refusal_logged_ms;
     struct mutex lock;
     pthread_cond_t changed;
     bool stopping GUARDED_BY(lock);
-    struct server_connection *connections GUARDED_BY(lock);
+    struct server_connection *connections GUARDED_BY(lock), *oldest GUARDED_BY(lock);
     size_t connection_count GUARDED_BY(lock);
     size_t call_count GUARDED_BY(lock);
 };
@@ -53,9 +59,11 @@ struct server_connection {
     struct server_connection *prev, *next; /* with the server's lock */
     atomic_uint references;                /* the loop's and those of posted functions */
     int fd;
+    atomic_size_t calls; /* open ones: without any, it may have to make room for others */
+    bool evicted;        /* with the server's lock */
     /* on the loop only */
     struct http2_session *session; /* NULL: over */
-    struct event_timer *age;
+    struct event_timer *age, *hello;
     int64_t pinged_ms;
     unsigned ping_strikes;
     bool sent; /* something since the last ping */
@@ -74,10 +82,10 @@ static void conn_over(struct server_connection *conn)
     struct grpc_server *server = conn->server;
     conn->session = NULL;
     event_timer_free(conn->age);
+    event_timer_free(conn->hello);
     mutex_lock(&server->lock);
     *(conn->prev ? &conn->prev->next : &server->connections) = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
+    *(conn->next ? &conn->next->prev : &server->oldest) = conn->prev;
     server->connection_count--;
     pthread_cond_broadcast(&server->changed);
     mutex_unlock(&server->lock);
@@ -196,6 +204,8 @@ static struct grpc_call *begin_call(struct server_connection *conn, struct http2
     struct grpc_call *call =
         grpc_call_create(find_method(server, head->path), conn->loop, http2, server->ctx,
                          timeout_ms, server->config.budget, server->config.call_memory_max);
+    atomic_fetch_add(&conn->calls, 1);
+    call->requests = &server->requests;
     call->encoding = encoding;
     call->sent_flag = &conn->sent;
     call->gone = call_gone;
@@ -245,10 +255,13 @@ static void session_room(void *self UNUSED, struct http2_stream *http2)
         grpc_call_room(http2_stream_user(http2));
 }
 
-static void session_closed(void *self UNUSED, struct http2_stream *http2, uint32_t code UNUSED)
+static void session_closed(void *self, struct http2_stream *http2, uint32_t code UNUSED)
 {
-    if (http2_stream_user(http2))
-        grpc_call_closed(http2_stream_user(http2));
+    struct server_connection *conn = self;
+    if (!http2_stream_user(http2))
+        return;
+    atomic_fetch_sub(&conn->calls, 1);
+    grpc_call_closed(http2_stream_user(http2));
 }
 
 /* grpc-go's rule: pings are free while we send; else they come at most every so often. */
@@ -289,6 +302,16 @@ static const struct http2_handler session_handler = {.headers = session_headers,
                                                      .ping = session_ping,
                                                      .over = session_over};
 
+/* Nobody who speaks HTTP/2. */
+static void hello_is_late(void *arg)
+{
+    struct server_connection *conn = arg;
+    if (http2_session_has_begun(conn->session))
+        return;
+    http2_session_drop(conn->session);
+    conn_over(conn);
+}
+
 static void age_reached(void *arg)
 {
     struct server_connection *conn = arg;
@@ -312,6 +335,8 @@ static void conn_start(void *arg)
     if (server->config.tls)
         connection_accept_tls(connection, server->config.tls, HANDSHAKE_TIMEOUT_MS);
     conn->session = http2_session_create(connection, true, STREAMS_MAX, &session_handler, conn);
+    conn->hello = event_timer_create(conn->loop, hello_is_late, conn);
+    event_timer_start(conn->hello, HELLO_TIMEOUT_MS);
     if (server->config.max_connection_age_ms > 0) {
         conn->age = event_timer_create(conn->loop, age_reached, conn);
         event_timer_start(conn->age, jittered_age_ms(server));
@@ -323,30 +348,72 @@ static void conn_start(void *arg)
         http2_session_shutdown(conn->session);
 }
 
-static void accepted(void *self, struct event_loop *loop, int fd)
+static void cut_on_loop(void *arg)
 {
-    struct grpc_server *server = self;
+    struct server_connection *conn = arg;
+    if (conn->session) {
+        http2_session_free(conn->session);
+        conn_over(conn);
+    }
+    conn_unref(conn);
+}
+
+static void evict_on_loop(void *arg)
+{
+    struct server_connection *conn = arg;
+    if (atomic_load(&conn->calls) == 0)
+        cut_on_loop(conn);
+    else
+        conn_unref(conn);
+}
+
+/* The one that has been without a call for longest, as far as ages tell, makes room. */
+static void evict_one_locked(struct grpc_server *server) REQUIRES(server->lock)
+{
+    struct server_connection *conn = server->oldest;
+    while (conn && (conn->evicted || atomic_load(&conn->calls)))
+        conn = conn->prev;
+    if (!conn)
+        return;
+    conn->evicted = true;
+    atomic_fetch_add(&conn->references, 1);
+    event_loop_post(conn->loop, evict_on_loop, conn);
+}
+
+static bool admit(struct grpc_server *server, struct event_loop *loop, int fd)
+{
     mutex_lock(&server->lock);
-    bool full = server->connection_count >= server->config.connections_max;
-    if (!full) {
+    if (server->connection_count >= server->config.connections_max)
+        evict_one_locked(server);
+    bool room = server->connection_count < server->config.connections_max + CONNECTIONS_EXTRA;
+    if (room) {
         struct server_connection *conn = xcalloc(1, sizeof(*conn));
         conn->server = server;
         conn->loop = loop;
         conn->fd = fd;
         atomic_init(&conn->references, 1);
         conn->next = server->connections;
-        if (conn->next)
-            conn->next->prev = conn;
+        *(conn->next ? &conn->next->prev : &server->oldest) = conn;
         server->connections = conn;
         server->connection_count++;
         event_loop_post(loop, conn_start, conn);
     }
     mutex_unlock(&server->lock);
-    if (!full)
+    return room;
+}
+
+static void accepted(void *self, struct event_loop *loop, int fd)
+{
+    struct grpc_server *server = self;
+    if (admit(server, loop, fd))
         return;
-    log_warn(server->config.log, "gRPC connection refused: too many are open",
-             KV("max", server->config.connections_max));
+    int64_t now_ms = time_now_monotonic_ms();
     close(fd);
+    if (now_ms - atomic_load(&server->refusal_logged_ms) < REFUSALS_LOGGED_EVERY_MS)
+        return;
+    atomic_store(&server->refusal_logged_ms, now_ms);
+    log_warn(server->config.log, "gRPC connections are refused: too many are open",
+             KV("max", server->config.connections_max));
 }
 
 /* --- the server --- */
@@ -457,6 +524,8 @@ struct error *grpc_serve(struct event_loops *loops, const struct grpc_server_con
     server->config = *config;
     if (!config->connections_max)
         server->config.connections_max = CONNECTIONS_MAX;
+    server->requests.max = REQUESTS_MEMORY_MAX;
+    atomic_init(&server->refusal_logged_ms, -REFUSALS_LOGGED_EVERY_MS);
     if (!config->call_memory_max)
         server->config.call_memory_max = CALL_MEMORY_MAX;
     mutex_init(&server->lock);
@@ -488,16 +557,6 @@ static void shutdown_on_loop(void *arg)
     struct server_connection *conn = arg;
     if (conn->session)
         http2_session_shutdown(conn->session);
-    conn_unref(conn);
-}
-
-static void cut_on_loop(void *arg)
-{
-    struct server_connection *conn = arg;
-    if (conn->session) {
-        http2_session_free(conn->session);
-        conn_over(conn);
-    }
     conn_unref(conn);
 }
 

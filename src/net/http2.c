@@ -57,7 +57,7 @@ struct http2_session {
     void *self;
     bool server;
     unsigned references, depth;
-    bool freed, pump_posted, ended, broken, told_over, wrote;
+    bool begun, freed, pump_posted, ended, broken, told_over, wrote;
     struct error *error; /* why it ended */
     struct http2_stream *streams, *touched;
     size_t stream_count;
@@ -600,6 +600,7 @@ static void control_received(struct http2_session *session, const nghttp2_frame 
 static int frame_received(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct http2_session *session = user;
+    session->begun = true;
     if (session->freed)
         return 0;
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
@@ -807,6 +808,11 @@ void http2_session_ping(struct http2_session *session)
 {
     nghttp2_submit_ping(session->ng, NGHTTP2_FLAG_NONE, NULL);
     schedule(session);
+}
+
+bool http2_session_has_begun(const struct http2_session *session)
+{
+    return session->begun;
 }
 
 size_t http2_session_streams(const struct http2_session *session)

@@ -85,6 +85,8 @@ void http2_session_feed(struct http2_session *session, struct bytes data);
 void http2_session_shutdown(struct http2_session *session);
 /* Ends now: GOAWAY with code and text, then over(). */
 void http2_session_terminate(struct http2_session *session, uint32_t code, const char *debug);
+/* The peer has sent its preface and a frame: it speaks HTTP/2. */
+bool http2_session_has_begun(const struct http2_session *session);
 void http2_session_ping(struct http2_session *session);
 size_t http2_session_streams(const struct http2_session *session); /* open ones */
 struct connection *http2_session_connection(const struct http2_session *session);

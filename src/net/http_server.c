@@ -38,17 +38,25 @@ enum {
     IDLE_TIMEOUT_MS_DEFAULT = 2 * 60 * 1000,
     WRITE_TIMEOUT_MS_DEFAULT = 60 * 1000,
     HANDSHAKE_TIMEOUT_MS = 10 * 1000,
+    BODY_TIMEOUT_MS = 60 * 1000, /* for all of it, however steadily it drips */
+    BODY_SMALL = 16 * 1024,      /* always finds room */
+    CONNECTIONS_EXTRA = 64,      /* beyond the maximum, while others are on their way out */
+    REFUSALS_LOGGED_EVERY_MS = 10 * 1000,
     STOP_PATIENCE_MS = 10 * 1000, /* for handlers whose context has ended */
 };
 
+#define BODIES_MAX ((size_t)256 * 1024 * 1024) /* large ones, of all connections */
+
 struct http_server {
     struct http_server_config config;
+    atomic_size_t bodies; /* bytes */
+    atomic_llong refusal_logged_ms;
     struct http_route *routes;
     struct listener *listener;
     const struct http_metrics *metrics;
     struct mutex lock;
     pthread_cond_t changed;
-    struct http_connection *first GUARDED_BY(lock);
+    struct http_connection *first GUARDED_BY(lock), *oldest GUARDED_BY(lock);
     size_t connections GUARDED_BY(lock);
     atomic_bool stopping;
 };
@@ -60,6 +68,8 @@ struct http_connection {
     struct http_connection *next, *prev; /* under server->lock */
     struct event_loop *loop;
     atomic_uint references;
+    atomic_bool waits;                /* for a request: it may have to make room for others */
+    bool evicted;                     /* under server->lock */
     int fd;                           /* for conn_start() */
     _Atomic enum web_verdict verdict; /* of whom a password was compared for; else WEB_WAIT */
     /* On the loop only: */
@@ -72,6 +82,8 @@ struct http_connection {
     bool is_chunked;
     bool peer_closed; /* perhaps its half only: the answer is still sent, and is the last one */
     uint64_t body_left;
+    int64_t body_until_ms;
+    size_t body_counted; /* in the server's bodies */
 };
 
 static void conn_advance(struct http_connection *conn);
@@ -94,8 +106,7 @@ static void http_connection_unref(struct http_connection *conn)
         conn->prev->next = conn->next;
     else
         server->first = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
+    *(conn->next ? &conn->next->prev : &server->oldest) = conn->prev;
     server->connections--;
     pthread_cond_broadcast(&server->changed);
     mutex_unlock(&server->lock);
@@ -113,6 +124,12 @@ static void conn_post(struct http_connection *conn, event_fn fn)
         }
 }
 
+static void conn_uncount_body(struct http_connection *conn)
+{
+    atomic_fetch_sub(&conn->server->bodies, conn->body_counted);
+    conn->body_counted = 0;
+}
+
 /* Gives up the socket; `politely`: sends what is queued first. The request in work, if any, is
  * told. */
 static void conn_close(struct http_connection *conn, bool politely)
@@ -126,6 +143,7 @@ static void conn_close(struct http_connection *conn, bool politely)
     if (conn->exchange && conn->state == STATE_HANDLE) {
         context_cancel(conn->exchange->req.ctx); /* whoever runs it frees it */
     } else if (conn->exchange && conn->state == STATE_BODY) {
+        conn_uncount_body(conn);
         http_exchange_free(conn->exchange);
         conn->exchange = NULL;
     }
@@ -207,11 +225,13 @@ static void conn_sent(void *arg)
     struct http_connection *conn = arg;
     struct http_exchange *exchange = conn->exchange;
     conn->exchange = NULL;
+    conn_uncount_body(conn);
     bool keep_alive =
         exchange->keep_alive && !conn->peer_closed && !atomic_load(&conn->server->stopping);
     http_exchange_free(exchange);
     if (conn->connection && keep_alive) {
         conn->state = STATE_HEAD;
+        atomic_store(&conn->waits, true);
         conn_start_timer(conn, conn->in.len == 0);
         connection_read(conn->connection, true);
         conn_advance(conn);
@@ -234,6 +254,7 @@ static void conn_send_response(void *arg)
     struct http_connection *conn = arg; /* with the reference of the pool */
     struct http_exchange *exchange = conn->exchange;
     if (!conn->connection) {
+        conn_uncount_body(conn);
         conn->exchange = NULL;
         http_exchange_free(exchange);
         http_connection_unref(conn);
@@ -260,6 +281,7 @@ static void conn_dispatch(struct http_connection *conn)
 {
     struct http_exchange *exchange = conn->exchange;
     conn->state = STATE_HANDLE;
+    atomic_store(&conn->waits, false);
     event_timer_stop(conn->timer);
     connection_read(conn->connection, false);
     atomic_fetch_add_explicit(&conn->references, 1, memory_order_relaxed);
@@ -275,6 +297,7 @@ static void conn_dispatch(struct http_connection *conn)
 static void conn_begin_body(struct http_connection *conn, const struct http1_head *head)
 {
     conn->state = STATE_BODY;
+    conn->body_until_ms = event_loop_now_ms(conn->loop) + BODY_TIMEOUT_MS;
     conn->is_chunked = head->chunked;
     conn->chunks = (struct http1_chunks){0};
     conn->body_left = head->content_length;
@@ -414,6 +437,17 @@ static bool conn_take_head(struct http_connection *conn)
     return true;
 }
 
+/* False when the bodies of all connections would be too many. */
+static bool conn_count_body(struct http_connection *conn)
+{
+    size_t len = conn->exchange->body.len;
+    if (len <= BODY_SMALL)
+        return true;
+    size_t more = len - conn->body_counted;
+    conn->body_counted = len;
+    return atomic_fetch_add(&conn->server->bodies, more) + more <= BODIES_MAX;
+}
+
 /* True when the body is whole. */
 static bool conn_take_body(struct http_connection *conn)
 {
@@ -431,6 +465,10 @@ static bool conn_take_body(struct http_connection *conn)
         result = conn->body_left ? HTTP1_MORE : HTTP1_DONE;
     }
     buf_consume(&conn->in, used);
+    if (result != HTTP1_BAD && !conn_count_body(conn)) {
+        result = HTTP1_BAD;
+        status = 429;
+    }
     if (body->refused) {
         result = HTTP1_BAD;
         status = 413;
@@ -461,7 +499,10 @@ static void conn_data(void *self, struct bytes data)
     buf_append(&conn->in, data.data, data.len);
     if (fresh) /* a body has so long from its last piece */
         conn_start_timer(conn, false);
-    conn_advance(conn);
+    if (conn->state == STATE_BODY && event_loop_now_ms(conn->loop) > conn->body_until_ms)
+        conn_reply_status(conn, 408);
+    else
+        conn_advance(conn);
 }
 
 static void conn_drained(void *self UNUSED)
@@ -503,18 +544,39 @@ static const struct connection_handler conn_handler = {
     .broken = conn_broken,
 };
 
+static void conn_evict(void *arg)
+{
+    struct http_connection *conn = arg;
+    if (atomic_load(&conn->waits))
+        conn_close(conn, false);
+    http_connection_unref(conn);
+}
+
+/* The oldest one that waits for a request, or for the rest of one, makes room. */
+static void server_evict_one_locked(struct http_server *server) REQUIRES(server->lock)
+{
+    struct http_connection *conn = server->oldest;
+    while (conn && (conn->evicted || !atomic_load(&conn->waits)))
+        conn = conn->prev;
+    if (!conn)
+        return;
+    conn->evicted = true;
+    conn_post(conn, conn_evict);
+}
+
 /* Puts it among the server's connections; false when there are too many. */
 static bool server_admit(struct http_server *server, struct http_connection *conn)
 {
     size_t limit =
         server->config.connections_max ? server->config.connections_max : CONNECTIONS_MAX_DEFAULT;
     mutex_lock(&server->lock);
-    bool room = server->connections < limit;
+    if (server->connections >= limit)
+        server_evict_one_locked(server);
+    bool room = server->connections < limit + CONNECTIONS_EXTRA;
     if (room) {
         server->connections++;
         conn->next = server->first;
-        if (server->first)
-            server->first->prev = conn;
+        *(server->first ? &server->first->prev : &server->oldest) = conn;
         server->first = conn;
     }
     mutex_unlock(&server->lock);
@@ -550,6 +612,7 @@ static void server_accepted(void *self, struct event_loop *loop, int fd)
     struct http_connection *conn = xcalloc(1, sizeof(*conn));
     atomic_init(&conn->references, 1);
     atomic_init(&conn->verdict, WEB_WAIT);
+    atomic_init(&conn->waits, true);
     conn->server = server;
     conn->loop = loop;
     conn->fd = fd;
@@ -557,9 +620,13 @@ static void server_accepted(void *self, struct event_loop *loop, int fd)
         event_loop_post(loop, conn_start, conn);
         return;
     }
-    log_warn(server->config.log, "connection refused: too many are open");
+    int64_t now_ms = time_now_monotonic_ms();
     close(fd);
     free(conn);
+    if (now_ms - atomic_load(&server->refusal_logged_ms) < REFUSALS_LOGGED_EVERY_MS)
+        return;
+    atomic_store(&server->refusal_logged_ms, now_ms);
+    log_warn(server->config.log, "connections are refused: too many are open");
 }
 
 /* -- the server -- */
@@ -569,6 +636,7 @@ struct error *http_serve(struct event_loops *loops, const struct http_server_con
 {
     struct http_server *server = xcalloc(1, sizeof(*server));
     server->config = *config;
+    atomic_init(&server->refusal_logged_ms, -REFUSALS_LOGGED_EVERY_MS);
     server->routes = xcalloc(config->route_count, sizeof(*server->routes));
     memcpy(server->routes, config->routes, config->route_count * sizeof(*server->routes));
     server->metrics =

@@ -44,7 +44,9 @@ class Stream:
     def look(self):
         """Raises Gone when the client has closed its side."""
         connection = self.handler.connection
-        if select.select([connection], [], [], 0)[0]:
+        poll = select.poll()  # descriptors may be many
+        poll.register(connection, select.POLLIN)
+        if poll.poll(0):
             try:
                 if connection.recv(1, socket.MSG_PEEK) == b"":
                     raise Gone
