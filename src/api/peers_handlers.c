@@ -89,8 +89,8 @@ static struct error *ask_rules(struct query_call *call, const struct query_api *
 {
     const struct str_list replicas = api->config.replica_labels;
     struct peers_answer answer;
-    struct matcher *matchers;
-    size_t matcher_count;
+    struct matcher *matchers = NULL;
+    size_t matcher_count = 0;
     struct error *err = ask(call, api, req, question, api->config.rule_partial_response,
                             "error retrieving rules: proxy Rules", &answer);
     if (!err)

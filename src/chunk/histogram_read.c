@@ -310,7 +310,7 @@ static struct error *append_all(struct bytes bytes, bool integers, bool start_ti
                                 struct arena *arena, struct samples *into)
 {
     struct histogram_reader reader;
-    struct sample_block block;
+    struct sample_block block = {0};
     struct error *err = histogram_reader_init(&reader, bytes, integers, start_times, arena);
     if (!err && reader.total > 0)
         err = block_init(&block, &reader, arena);

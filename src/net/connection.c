@@ -233,7 +233,7 @@ static ssize_t tls_write(struct connection *connection, const struct iovec *part
 
 static const struct transport_ops tls_transport = {tls_read, tls_write};
 
-static void connection_unref(struct connection *connection)
+static NO_INLINE void connection_unref(struct connection *connection)
 {
     if (--connection->references == 0)
         free(connection);

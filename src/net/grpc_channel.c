@@ -107,7 +107,7 @@ static struct grpc_target *target_create(struct grpc_channel *channel, struct st
     return target;
 }
 
-static void target_unref(struct grpc_target *target)
+static NO_INLINE void target_unref(struct grpc_target *target)
 {
     if (--target->references)
         return;
