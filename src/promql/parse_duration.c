@@ -231,5 +231,7 @@ struct duration duration_from_expr(const struct expr *expr)
     double ns = round(expr->number.value * 1e9);
     if (ns >= 0x1p63)
         return (struct duration){.ms = INT64_MAX / 1000000};
+    if (isnan(ns)) /* what Go makes of it on x86-64 */
+        return (struct duration){.ms = INT64_MIN / 1000000};
     return (struct duration){.ms = (int64_t)ns / 1000000};
 }
