@@ -275,15 +275,6 @@ static struct str_list split_list(struct arena *arena, const struct flag_strings
     return list;
 }
 
-/* Those that concern PromQL; Prometheus and Thanos know others and ones that are always on. */
-static bool has_feature(const struct str_list *features, struct str name)
-{
-    for (size_t i = 0; i < features->count; i++)
-        if (str_equal(features->items[i], name))
-            return true;
-    return false;
-}
-
 static struct str *all_addresses(struct arena *arena, const struct query_config *config,
                                  size_t *count)
 {
@@ -446,22 +437,51 @@ static struct error *query_build_stores(struct query *query)
     return NULL;
 }
 
-static struct parse_options parse_options_of(const struct query_config *config,
-                                             const struct str_list *features)
+/* What --enable-feature turns on, by Prometheus's names. */
+static const struct feature {
+    const char *name;
+    size_t offset; /* of a bool in the engine's configuration; ALWAYS_ON: nothing to do */
+} features[] = {
+#define ALWAYS_ON SIZE_MAX
+    {"promql-experimental-functions", offsetof(struct engine_config, parse.experimental_functions)},
+    {"promql-binop-fill-modifiers", offsetof(struct engine_config, parse.fill_modifiers)},
+    {"promql-unquoted-utf8-names", offsetof(struct engine_config, parse.unquoted_utf8_names)},
+    {"promql-delayed-name-removal", offsetof(struct engine_config, delayed_name_removal)},
+    {"type-and-unit-labels", offsetof(struct engine_config, type_and_unit_labels)},
+    {"use-start-timestamps", offsetof(struct engine_config, use_start_timestamps)},
+    {"promql-at-modifier", ALWAYS_ON},
+    {"promql-duration-expr", ALWAYS_ON},
+    {"promql-extended-range-selectors", ALWAYS_ON},
+    {"promql-negative-offset", ALWAYS_ON},
+    {"promql-per-step-stats", ALWAYS_ON},
+};
+
+static const struct feature *feature_find(struct str name)
 {
-    return (struct parse_options){
-        .experimental_functions = has_feature(features, STR("promql-experimental-functions")),
-        .fill_modifiers = has_feature(features, STR("promql-binop-fill-modifiers")),
-        .unquoted_utf8_names = has_feature(features, STR("promql-unquoted-utf8-names")),
-        .extended_functions = config->x_functions,
-    };
+    for (size_t i = 0; i < countof(features); i++)
+        if (str_equal(name, str_from(features[i].name)))
+            return &features[i];
+    return NULL;
+}
+
+static void set_features(struct query *query, struct engine_config *engine)
+{
+    struct str_list names = split_list(query->arena, &query->config->features);
+    for (size_t i = 0; i < names.count; i++) {
+        const struct feature *feature = feature_find(names.items[i]);
+        if (!feature)
+            log_warn(component_log(query->component), "unknown option for --enable-feature",
+                     KV("option", names.items[i]));
+        else if (feature->offset != ALWAYS_ON)
+            *(bool *)((char *)engine + feature->offset) = true;
+    }
+    engine->parse.extended_functions = query->config->x_functions;
 }
 
 static void query_build_engine(struct query *query)
 {
     const struct query_config *config = query->config;
-    struct str_list features = split_list(query->arena, &config->features);
-    const struct engine_config engine = {
+    struct engine_config engine = {
         .compute = component_pools(query->component)->compute,
         .lookback_ms = config->lookback_ms,
         .subquery_step_ms = config->evaluation_interval_ms,
@@ -469,11 +489,8 @@ static void query_build_engine(struct query *query)
         .active = query->active,
         .queries_max = (size_t)config->max_concurrent,
         .selects_max = (size_t)config->max_concurrent_select,
-        .parse = parse_options_of(config, &features),
-        .delayed_name_removal = has_feature(&features, STR("promql-delayed-name-removal")),
-        .type_and_unit_labels = has_feature(&features, STR("type-and-unit-labels")),
-        .use_start_timestamps = has_feature(&features, STR("use-start-timestamps")),
     };
+    set_features(query, &engine);
     query->engine = engine_create(&engine);
 }
 
