@@ -281,6 +281,8 @@ void side_add(struct histogram_side *total, double **lost, struct side_cursor *c
               bool subtract, struct arena *arena)
 {
     size_t place, count, at = cursor->at;
+    if (cursor->side->bucket_count == 0)
+        return;
     if (same_layout(total, cursor)) {
         add_flat(total->buckets + at, lost ? *lost + at : NULL, cursor->side->buckets + at,
                  total->bucket_count - at, subtract);

@@ -38,18 +38,48 @@ static const char *const metrics[] = {
 };
 enum { NATIVE = 13, MIXED = 14, CUSTOM = 15, FIRST_INFO = 16 };
 
-static const struct histogram_span span = {0, 2};
-static double buckets[] = {1, 2};
-static const struct histogram histogram = {
-    .count = 3, .sum = 4, .positive = {&span, 1, buckets, 2}};
+static const struct histogram_span span = {0, 2}, low = {-3, 2};
+static double buckets[] = {1, 2}, large[] = {1e308, 3};
+static const double bounds[] = {1, 5}, more_bounds[] = {1, 2, 5};
+#define BOTH(counts) .positive = {&span, 1, counts, 2}, .negative = {&low, 1, counts, 2}
 
-static const double bounds[] = {1, 5};
-static const struct histogram custom = {.schema = HISTOGRAM_SCHEMA_CUSTOM,
-                                        .count = 3,
-                                        .sum = 4,
-                                        .positive = {&span, 1, buckets, 2},
-                                        .custom_values = bounds,
-                                        .custom_count = 2};
+/* What the native series have, one after another. */
+static const struct histogram natives[] = {
+    {.count = 3, .sum = 4, .positive = {&span, 1, buckets, 2}},
+    {.schema = 2, .count = 9, .sum = 4, .zero_count = 3, .zero_threshold = 0.3, BOTH(buckets)},
+    {.schema = -2,
+     .count = 6,
+     .sum = NAN,
+     .zero_threshold = 0.01,
+     .positive = {&low, 1, buckets, 2}},
+    {.schema = 1, .count = 1e308, .sum = INFINITY, BOTH(large)},
+    {.reset = HISTOGRAM_GAUGE, .count = 2, .sum = -4, .zero_count = 2, .zero_threshold = 1.7},
+    {0},
+};
+static const struct histogram customs[] = {
+    {.schema = HISTOGRAM_SCHEMA_CUSTOM,
+     .count = 3,
+     .sum = 4,
+     .positive = {&span, 1, buckets, 2},
+     .custom_values = bounds,
+     .custom_count = 2},
+    {.schema = HISTOGRAM_SCHEMA_CUSTOM,
+     .count = 5,
+     .sum = 4,
+     .positive = {&span, 1, buckets, 2},
+     .custom_values = more_bounds,
+     .custom_count = 3},
+    {.schema = HISTOGRAM_SCHEMA_CUSTOM,
+     .count = 1,
+     .positive = {&span, 1, buckets, 2},
+     .custom_values = bounds,
+     .custom_count = 1},
+};
+
+static const struct histogram *histogram_of(bool is_custom, size_t at)
+{
+    return is_custom ? &customs[at / 5 % countof(customs)] : &natives[at / 5 % countof(natives)];
+}
 
 static double value_of(size_t metric, size_t at)
 {
@@ -75,7 +105,7 @@ static struct memory_store *make_store(void)
             bool is_histogram = i == NATIVE || i == CUSTOM || (i == MIXED && at % 4 == 0);
             if (is_histogram)
                 chunk_encoder_histogram(&encoder, (int64_t)at * STEP_MS,
-                                        i == CUSTOM || at % 8 == 4 ? &custom : &histogram);
+                                        histogram_of(i == CUSTOM || at % 8 == 4, at));
             else if (i >= FIRST_INFO && at / 7 % 2 == i % 2) /* info series come and go */
                 continue;
             else if ((at + i) % 11 != 0)
