@@ -251,19 +251,18 @@ static double *zeros(size_t count, struct arena *arena)
 void histogram_sum_start(struct histogram_sum *sum, const struct histogram *first,
                          struct arena *arena)
 {
-    *sum = (struct histogram_sum){
-        .total = *histogram_copy(arena, first),
-        .lost = {.positive = zeros(first->positive.bucket_count, arena),
-                 .negative = zeros(first->negative.bucket_count, arena)},
-    };
+    *sum = (struct histogram_sum){.total = *histogram_copy(arena, first)};
 }
 
 unsigned histogram_sum_add(struct histogram_sum *sum, const struct histogram *other,
                            struct arena *arena)
 {
-    unsigned notes = combine(&sum->total, &sum->lost, other, false, arena);
-    sum->compensated |= !(notes & HISTOGRAM_MIXED);
-    return notes;
+    if (!sum->compensated) { /* many sums are of one histogram only */
+        sum->lost.positive = zeros(sum->total.positive.bucket_count, arena);
+        sum->lost.negative = zeros(sum->total.negative.bucket_count, arena);
+        sum->compensated = true;
+    }
+    return combine(&sum->total, &sum->lost, other, false, arena);
 }
 
 void histogram_sum_finish(struct histogram_sum *sum)
@@ -283,6 +282,8 @@ void histogram_sum_finish(struct histogram_sum *sum)
 static void lost_scale(struct histogram_sum *sum, double factor, double divisor)
 {
     struct histogram_lost *lost = &sum->lost;
+    if (!sum->compensated)
+        return;
     lost->zero_count = lost->zero_count * factor / divisor;
     lost->count = lost->count * factor / divisor;
     lost->sum = lost->sum * factor / divisor;

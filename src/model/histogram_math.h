@@ -35,7 +35,7 @@ void histogram_trim(struct histogram *histogram, double limit, bool keep_below,
 /* Rounding errors of a sum so far, beside its parts. */
 struct histogram_lost {
     double zero_count, count, sum;
-    double *positive, *negative; /* as many as the total has buckets */
+    double *positive, *negative; /* as many as the total has buckets; NULL until compensated */
 };
 
 /* A compensated sum:
