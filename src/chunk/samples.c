@@ -83,13 +83,6 @@ static bool has_raw(const struct chunk *chunk)
 
 /* ---- averages ---- */
 
-static struct histogram *divide(const struct histogram *sum, double count, struct arena *arena)
-{
-    struct histogram *mean = histogram_copy(arena, sum);
-    histogram_divide(mean, count);
-    return mean;
-}
-
 /* Appends sum / count of a downsampled chunk. */
 static struct error *append_average(const struct chunk *chunk, struct arena *arena,
                                     struct samples *into)
@@ -112,7 +105,7 @@ static struct error *append_average(const struct chunk *chunk, struct arena *are
             return error_create(ERROR_CORRUPT, "sum and count timestamps not aligned");
         into->values[at] /= counts.values[i];
         if (into->histograms && into->histograms[at]) {
-            into->histograms[at] = divide(into->histograms[at], counts.values[i], arena);
+            histogram_divide(into->histograms[at], counts.values[i]); /* nobody else has it */
             into->values[at] = into->histograms[at]->sum;
         }
     }

@@ -32,6 +32,17 @@ static void use(const struct samples *samples)
     buf_deinit(&out);
 }
 
+/* The same with start times. */
+static struct error *decode_starts(const struct chunk_data *chunk, struct arena *arena,
+                                   struct samples *out)
+{
+    size_t count = chunk_sample_count(chunk);
+    struct error *err = samples_reserve(arena, count, chunk_has_histograms(chunk->encoding), out);
+    if (!err)
+        err = samples_reserve_starts(arena, count, out);
+    return err ? err : chunk_append(chunk, arena, out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct budget *budget = budget_create(NULL, "fuzz", 64 << 20);
@@ -47,6 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (!err)
             err = chunk_decode(&plain, INT64_MIN, INT64_MAX, arena, &again);
+        if (!err)
+            compare(&samples, &again);
+        if (!err)
+            err = decode_starts(&chunk, arena, &again);
         if (!err)
             compare(&samples, &again);
         else if (error_kind(err) != ERROR_CORRUPT && error_kind(err) != ERROR_LIMIT)

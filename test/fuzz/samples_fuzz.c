@@ -1,5 +1,6 @@
-/* First three bytes: dedup, aggregate, number of chunks. For each chunk: encoding, aggregate (0:
- * raw), min and max time in 20 s from the start (a byte each), length, bytes. */
+/* First three bytes: dedup (and, from 128 on, start times), aggregate, number of chunks. For each
+ * chunk: encoding, aggregate (0: raw), min and max time in 20 s from the start (a byte each),
+ * length, bytes. */
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -36,8 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct budget *budget = budget_create(NULL, "fuzz", 64 << 20);
     struct arena *arena = arena_create(budget);
     struct reader reader = reader_create((struct bytes){data, size});
+    unsigned first = reader_u8(&reader);
     struct sample_rules rules = {
-        .dedup = (enum dedup)(reader_u8(&reader) % 3),
+        .dedup = (enum dedup)(first % 3),
+        .start_times = first >= 128,
         .read = (enum aggr_read)(reader_u8(&reader) % 9),
         .data_min = 1700000100000,
         .data_max = 1700003000000,
