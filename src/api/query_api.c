@@ -45,16 +45,10 @@ static struct error *page(void *self, struct http_request *req, struct http_resp
     return NULL;
 }
 
-/* Thanos serves it, Titan does not know it yet: said so, rather than answered with nothing. */
-static struct error *not_yet(void *self, struct http_request *req, struct http_response *res)
-{
-    struct str text = arena_printf(req->arena, "%.*s is not implemented yet", STR_ARG(req->path));
-    api_respond_failure(res, 501, "unavailable", text);
-    return NULL;
-}
-
 WITH_CORS(route_query, handle_query)
 WITH_CORS(route_query_range, handle_query_range)
+WITH_CORS(route_query_explain, handle_query_explain)
+WITH_CORS(route_range_explain, handle_range_explain)
 WITH_CORS(route_format_query, handle_format_query)
 WITH_CORS(route_parse_query, handle_parse_query)
 WITH_CORS(route_series, handle_series)
@@ -71,7 +65,6 @@ WITH_CORS(route_metadata, handle_metadata)
 WITH_CORS(route_exemplars, handle_exemplars)
 WITH_CORS(route_tsdb_status, handle_tsdb_status)
 WITH_CORS(route_options, options)
-WITH_CORS(route_not_yet, not_yet)
 
 static void error_respond(void *self, struct http_request *req, struct http_response *res,
                           struct error *err)
@@ -100,8 +93,8 @@ static const struct {
     {"GET", "status/runtimeinfo", "status_runtime", route_runtime_info, POOL_QUICK},
     {"GET", "status/flags", "status_flags", route_flags, POOL_QUICK},
     {"GET", "status/tsdb", "status_tsdb", route_tsdb_status, POOL_METADATA},
-    {"GET,POST", "query_explain", "query_explain", route_not_yet, POOL_QUICK},
-    {"GET,POST", "query_range_explain", "query", route_not_yet, POOL_QUICK},
+    {"GET,POST", "query_explain", "query", route_query_explain, POOL_METADATA},
+    {"GET,POST", "query_range_explain", "query", route_range_explain, POOL_METADATA},
     {"GET", "rules", "rules", route_rules, POOL_METADATA},
     {"GET", "alerts", "alerts", route_alerts, POOL_METADATA},
     {"GET", "targets", "targets", route_targets, POOL_METADATA},

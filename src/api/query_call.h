@@ -45,6 +45,8 @@ struct error *query_call_error(struct query_call *call, struct error *err) MUST_
 /* Handlers: self is the struct query_api. */
 struct error *handle_query(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_query_range(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_query_explain(void *self, struct http_request *req, struct http_response *res);
+struct error *handle_range_explain(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_format_query(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_parse_query(void *self, struct http_request *req, struct http_response *res);
 struct error *handle_series(void *self, struct http_request *req, struct http_response *res);

@@ -4,6 +4,7 @@
 #include "api/query_params.h"
 #include "api/result_json.h"
 #include "api/tenancy.h"
+#include "base/duration.h"
 #include "codec/float_text.h"
 #include "promql/engine.h"
 #include "runtime/context.h"
@@ -73,6 +74,44 @@ static void write_stats(struct json_writer *json, const struct engine_stats *sta
     json_end_object(json);
 }
 
+static void write_node(struct json_writer *json, const struct engine_node *node,
+                       const struct engine_stats *stats)
+{
+    json_begin_object(json);
+    json_put_key(json, "name");
+    json_put_str(json, node->name);
+    if (stats) {
+        struct buf took = {0};
+        duration_print_go(&took, stats->prepare_ns + stats->eval_ns + stats->sort_ns);
+        json_put_key(json, "executionTime");
+        json_put_str(json, buf_str(&took));
+        buf_deinit(&took);
+        if (stats->samples_peak)
+            put_count(json, "peakSamples", stats->samples_peak);
+    }
+    if (node->samples_total)
+        put_count(json, "totalSamples", node->samples_total);
+    if (node->child_count) {
+        json_put_key(json, "children");
+        json_begin_array(json);
+        for (size_t i = 0; i < node->child_count; i++)
+            write_node(json, &node->children[i], NULL);
+        json_end_array(json);
+    }
+    json_end_object(json);
+}
+
+/* The time is that of the whole: the parts of a plan work hand in hand. */
+static void write_analysis(struct json_writer *json, const struct engine_result *result)
+{
+    if (result->plan) {
+        write_node(json, result->plan, &result->stats);
+        return;
+    }
+    json_begin_object(json);
+    json_end_object(json);
+}
+
 static void truncate_result(struct query_call *call, struct engine_result *result, size_t limit)
 {
     bool is_list = result->type == VALUE_VECTOR || result->type == VALUE_MATRIX;
@@ -93,14 +132,13 @@ static void respond(struct query_call *call, const struct query_params *params,
     json_put_cstr(&json, result_type_text(result));
     json_put_key(&json, "result");
     result_write(&json, result);
-    if (params->query.wants_stats)
+    if (params->shows_stats)
         write_stats(&json, &result->stats, timings, params->stats_per_step);
     json_put_key(&json, "analysis");
-    json_begin_object(&json);
+    write_analysis(&json, result);
     json_end_object(&json);
-    json_end_object(&json);
-    if (params->wants_analysis)
-        context_warn(call->ctx, STR("Query not analyzable; analysis is not supported yet."));
+    if (params->wants_analysis && !result->plan)
+        context_warn(call->ctx, STR("Query not analyzable; change engine to 'thanos'."));
     api_end_query(res, &json, call->ctx, &result->warnings, &result->infos);
 }
 
@@ -186,4 +224,49 @@ struct error *handle_query_range(void *self, struct http_request *req, struct ht
     metric_observe(api->range_seconds,
                    ((double)params.query.end_ms - (double)params.query.start_ms) / 1000);
     return run_params(api, req, &params, res);
+}
+
+static struct error *explain(const struct query_api *api, struct http_request *req,
+                             struct query_params *params, struct http_response *res)
+{
+    struct engine_node *plan;
+    struct error *err = tenancy_enforce_query(&api->config, req, &params->query);
+    if (!err)
+        err = engine_explain(api->config.engine, &params->query, req->arena, &plan);
+    if (err)
+        return err;
+    struct json_writer json = api_begin(res);
+    write_node(&json, plan, NULL);
+    api_end(res, &json, NULL);
+    return NULL;
+}
+
+/* In Thanos's words, as there only one of two engines can do it. */
+static struct error *check_engine(const struct query_api *api, const struct http_request *req)
+{
+    bool is_thanos;
+    struct error *err = query_params_engine(&api->config, req, &is_thanos);
+    if (!err && !is_thanos)
+        err = error_create(ERROR_INVALID, "engine type must be 'thanos'");
+    return err;
+}
+
+struct error *handle_query_explain(void *self, struct http_request *req, struct http_response *res)
+{
+    const struct query_api *api = self;
+    struct query_params params;
+    struct error *err = check_engine(api, req);
+    if (!err)
+        err = query_params_instant(&api->config, req, time_now_ms(), &params);
+    return err ? err : explain(api, req, &params, res);
+}
+
+struct error *handle_range_explain(void *self, struct http_request *req, struct http_response *res)
+{
+    const struct query_api *api = self;
+    struct query_params params;
+    struct error *err = check_engine(api, req);
+    if (!err)
+        err = query_params_range(&api->config, req, &params);
+    return err ? err : explain(api, req, &params, res);
 }

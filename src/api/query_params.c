@@ -104,16 +104,22 @@ static struct error *read_partial(const struct query_api_config *config,
     return query_params_partial(config, req, &out->query.partial);
 }
 
-static struct error *read_engine(const struct query_api_config *config,
-                                 const struct http_request *req, struct query_params *out)
+struct error *query_params_engine(const struct query_api_config *config,
+                                  const struct http_request *req, bool *is_thanos)
 {
     struct str name = param_get(req, "engine");
     if (name.len == 0)
         name = config->engine_name;
     if (name.len && !str_equal(name, STR("prometheus")) && !str_equal(name, STR("thanos")))
         return error_create(ERROR_INVALID, "'%.*s' bad engine", STR_ARG(str_slice(name, 0, 100)));
-    out->query.is_thanos = str_equal(name, STR("thanos"));
+    *is_thanos = str_equal(name, STR("thanos"));
     return NULL;
+}
+
+static struct error *read_engine(const struct query_api_config *config,
+                                 const struct http_request *req, struct query_params *out)
+{
+    return query_params_engine(config, req, &out->query.is_thanos);
 }
 
 /* Coarser data needs a longer look back than raw data. */
@@ -140,9 +146,11 @@ static struct error *read_lookback(const struct query_api_config *config,
 static struct error *read_rest(const struct http_request *req, struct query_params *out)
 {
     struct str analyze = param_get(req, "analyze");
-    out->query.wants_stats = param_get(req, "stats").len > 0;
     out->stats_per_step = str_equal(param_get(req, "stats"), STR("all"));
     out->wants_analysis = str_equal(analyze, STR("true")) || str_equal(analyze, STR("1"));
+    out->query.wants_plan = out->wants_analysis && out->query.is_thanos;
+    out->shows_stats = param_get(req, "stats").len > 0;
+    out->query.wants_stats = out->shows_stats || out->query.wants_plan;
     out->query.text = param_get(req, "query");
     return param_limit(req, &out->limit);
 }

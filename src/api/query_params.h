@@ -10,7 +10,7 @@ struct query_params {
     struct engine_query query;
     bool has_timeout;
     int64_t timeout_ms; /* may be 0 or negative: it is over at once */
-    bool stats_per_step, wants_analysis;
+    bool shows_stats, stats_per_step, wants_analysis;
     size_t limit; /* of series in the answer, 0: none */
 };
 
@@ -30,6 +30,9 @@ MUST_CHECK struct error *query_params_partial(const struct query_api_config *con
 MUST_CHECK struct error *query_params_replicas(const struct query_api_config *config,
                                                const struct http_request *req,
                                                struct str_list *out);
+/* Whether the request is for Thanos's engine, which is the same one. */
+MUST_CHECK struct error *query_params_engine(const struct query_api_config *config,
+                                             const struct http_request *req, bool *is_thanos);
 /* ERROR_INVALID "tenant name not valid". */
 MUST_CHECK struct error *query_params_tenant(const struct query_api_config *config,
                                              const struct http_request *req, struct str *out);

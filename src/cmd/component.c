@@ -22,7 +22,7 @@
 #include "runtime/pool.h"
 #include "runtime/thread.h"
 
-enum { PROBE_ROUTES = 3, SIGNAL_POLL_MS = 200, TRIM_EVERY_MS = 1000, THREADS_MAX = 4 };
+enum { PROBE_ROUTES = 4, SIGNAL_POLL_MS = 200, TRIM_EVERY_MS = 1000, THREADS_MAX = 4 };
 
 struct component {
     const char *name;
@@ -270,6 +270,18 @@ struct error *component_prepare(struct component *component)
     return err;
 }
 
+/* What Go's runtime would answer under /debug/pprof and /debug/fgprof. */
+static struct error *serve_no_profiles(void *self, struct http_request *req,
+                                       struct http_response *res)
+{
+    res->status = 501;
+    buf_printf(&res->body,
+               "There is no Go runtime here that could be profiled. Where time and memory go:\n"
+               "perf record --call-graph dwarf -p %d; titan_memory_bytes in /metrics.\n",
+               (int)getpid());
+    return NULL;
+}
+
 struct error *component_serve_http(struct component *component, const struct http_route *routes,
                                    size_t count)
 {
@@ -286,6 +298,7 @@ struct error *component_serve_http(struct component *component, const struct htt
          .handler = serve_ready,
          .self = component,
          .pool = quick},
+        {.methods = "GET,POST", .pattern = "/debug/*", .handler = serve_no_profiles, .pool = quick},
         {.methods = "GET",
          .pattern = "/metrics",
          .handler = serve_metrics,

@@ -310,6 +310,11 @@ static struct error *run_stats(struct execution *execution, const struct engine_
     out->stats.series = atomic_load(&execution->series_total);
     if (!err && execution->stats)
         err = sample_stats_finish(execution->stats, arena, &out->stats);
+    if (!err && execution->stats && query->wants_plan) {
+        err = plan_describe(execution->plan, arena, &out->plan);
+        if (!err)
+            err = sample_stats_describe(execution->stats, arena, out->plan);
+    }
     sample_stats_free(execution->stats);
     return err;
 }
@@ -374,5 +379,18 @@ struct error *engine_exec(struct engine *engine, struct store *store, struct con
         atomic_store(&engine->has_metadata_labels, met);
     engine_metrics_end(engine->metrics, query, &out->stats);
     active_queries_end(engine->config.active, slot);
+    return err;
+}
+
+struct error *engine_explain(struct engine *engine, const struct engine_query *query,
+                             struct arena *arena, struct engine_node **out)
+{
+    struct plan plan = {0};
+    struct arena *plan_arena = arena_create(arena_budget(arena));
+    struct error *err =
+        make_plan(engine, query, atomic_load(&engine->has_metadata_labels), plan_arena, &plan);
+    if (!err)
+        err = plan_describe(&plan, arena, out);
+    arena_unref(plan_arena);
     return err;
 }

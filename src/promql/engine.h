@@ -56,6 +56,7 @@ struct engine_query {
     struct shard shard;
     bool is_thanos;    /* counted as a query of Thanos's engine */
     int64_t queued_ns; /* that the query waited; for metrics */
+    bool wants_plan;   /* the plan with the samples of its parts; needs wants_stats */
     bool wants_stats;  /* all of engine_stats, per step too: a little dearer */
 };
 
@@ -86,6 +87,14 @@ struct engine_stats {
     const uint64_t *samples_per_step, *read_per_step; /* [steps]; else NULL */
 };
 
+/* A part of a plan and those that it reads. */
+struct engine_node {
+    struct str name;        /* "aggregate sum by (job)" */
+    uint64_t samples_total; /* that it and all below looked at */
+    struct engine_node *children;
+    size_t child_count;
+};
+
 struct engine_result { /* lives in `arena` */
     struct arena *arena;
     enum value_type type; /* range queries: VALUE_MATRIX */
@@ -95,6 +104,7 @@ struct engine_result { /* lives in `arena` */
     int64_t string_time_ms;
     struct str_list warnings, infos; /* PromQL annotations, "PromQL warning: ..." */
     struct engine_stats stats;       /* also of queries that fail */
+    struct engine_node *plan;        /* when asked for, else NULL */
 };
 
 /* Parses and evaluates. Store warnings go to ctx. Kinds of errors: INVALID (parse, "bad_data"),
@@ -103,3 +113,7 @@ struct engine_result { /* lives in `arena` */
 MUST_CHECK struct error *engine_exec(struct engine *engine, struct store *store,
                                      struct context *ctx, const struct engine_query *query,
                                      struct arena *arena, struct engine_result *out);
+
+/* The plan of a query, which is not evaluated. Errors are those of engine_exec(). */
+MUST_CHECK struct error *engine_explain(struct engine *engine, const struct engine_query *query,
+                                        struct arena *arena, struct engine_node **out);

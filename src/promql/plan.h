@@ -195,3 +195,8 @@ bool plan_join_streams(const struct plan_node *node);
 
 /* The tree as indented text, one node a line. For people and tests. */
 void plan_explain(const struct plan *plan, struct buf *out);
+
+/* The tree as a value, with one node's line each, without properties and grids; in the arena. */
+struct engine_node;
+MUST_CHECK struct error *plan_describe(const struct plan *plan, struct arena *arena,
+                                       struct engine_node **out);

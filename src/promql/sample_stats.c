@@ -271,3 +271,28 @@ struct error *sample_stats_finish(struct sample_stats *stats, struct arena *aren
     out->read_per_step = counts.read;
     return NULL;
 }
+
+static struct error *describe_node(const struct sample_stats *stats, struct plan_node *node,
+                                   struct arena *arena, struct engine_node *out)
+{
+    struct counts counts;
+    size_t steps = node->grid ? node->grid->count : stats->plan->grid.count;
+    struct error *err = counts_init(&counts, steps, arena);
+    if (!err)
+        err = add_node(stats, node, arena, &counts);
+    if (err)
+        return err;
+    out->samples_total = sum_of(counts.queryable, steps);
+    for (size_t i = 0; i < out->child_count && !err; i++)
+        err = describe_node(stats, *plan_child(node, i), arena, &out->children[i]);
+    return err;
+}
+
+struct error *sample_stats_describe(struct sample_stats *stats, struct arena *arena,
+                                    struct engine_node *tree) NO_THREAD_SAFETY
+{
+    struct arena *scratch = arena_create(arena_budget(arena));
+    struct error *err = describe_node(stats, stats->plan->root, scratch, tree);
+    arena_unref(scratch);
+    return err;
+}

@@ -41,6 +41,10 @@ void sample_tally_row(struct sample_tally *tally, const struct step_batch *batch
 void sample_tally_all(struct sample_tally *tally, const struct samples *samples);
 void sample_stats_add(struct sample_stats *stats, const struct sample_tally *tally);
 
+/* Fills samples_total of a tree that plan_describe() made of the same plan, when the query is done.
+ */
+MUST_CHECK struct error *sample_stats_describe(struct sample_stats *stats, struct arena *arena,
+                                               struct engine_node *tree);
 /* Sums it all up, when the query is done. */
 MUST_CHECK struct error *sample_stats_finish(struct sample_stats *stats, struct arena *arena,
                                              struct engine_stats *out);

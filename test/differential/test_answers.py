@@ -34,7 +34,8 @@ COUNTED = [
     "topk(2, temperature) or level", "count_over_time(max_over_time(temperature[2m:30s])[10m:1m])", "native_custom", "temperature offset -3m",
     "quantile_over_time(scalar(level{job='api', instance='a:1'}) / 10, temperature[5m])", "sum_over_time(temperature[1m:3m])", "last_over_time(sparse[3m])",
     "scalar(sum(level)) * temperature", "odd", "label_replace(temperature, 'a', 'b', '', '')", "time() - timestamp(level)", "count_over_time(native[3m])",
-    "last_over_time(native_float[2m:20s])", "increase(requests_total[10m]) / rate(requests_total[10m])"]
+    "sum(rate(requests_total[5m])) / count(rate(requests_total[5m]))", "max(level) - min(level)", "sum(level @ end()) + count(level @ end())",
+    "max_over_time((sum(level) / count(level))[10m:1m])", "last_over_time(native_float[2m:20s])", "increase(requests_total[10m]) / rate(requests_total[10m])"]
 ERRORS = [
     {"query": "up{"}, {"query": ""}, {"query": "level[5m]", "range": True}, {"query": "'a'", "range": True}, {"query": "level", "start": "2", "end": "1", "step": "1"},
     {"query": "level", "start": "1", "end": "20000", "step": "1"}, {"query": "level", "start": "1", "end": "2", "step": "0"}, {"query": "level", "start": "1", "end": "2", "step": "-1"},

@@ -1,6 +1,7 @@
 #include "base/duration.h"
 #include "codec/float_text.h"
 #include "model/quote.h"
+#include "promql/engine.h"
 #include "promql/plan/pass.h"
 #include "promql/print.h"
 
@@ -181,4 +182,43 @@ void plan_explain(const struct plan *plan, struct buf *out)
         buf_printf(out, "data %lld..%lld\n", (long long)plan->data_min_ms,
                    (long long)plan->data_max_ms);
     explain(out, plan->root, NULL, 0);
+}
+
+/* ---- as a value ---- */
+
+static const struct plan_share *share_of(const struct plan_node *node)
+{
+    return node->kind == PLAN_AGGREGATE ? node->aggregate.share : NULL;
+}
+
+static size_t count_children(struct plan_node *node)
+{
+    size_t count = 0;
+    while (plan_child(node, count))
+        count++;
+    return count;
+}
+
+static struct error *describe(struct plan_node *node, struct arena *arena, struct engine_node *out)
+{
+    struct buf name = BUF_INIT(arena_budget(arena));
+    const struct plan_share *share = share_of(node);
+    print_node(&name, node);
+    struct error *err = buf_status(&name);
+    *out = (struct engine_node){.name = arena_str(arena, buf_str(&name))};
+    buf_deinit(&name);
+    if (err || (share && share->input != node->aggregate.input))
+        return err; /* its input is shown where it is read */
+    size_t count = count_children(node);
+    out->children = arena_array(arena, count, sizeof(*out->children));
+    for (; out->child_count < count && !err; out->child_count++)
+        err =
+            describe(*plan_child(node, out->child_count), arena, &out->children[out->child_count]);
+    return err ? err : arena_status(arena);
+}
+
+struct error *plan_describe(const struct plan *plan, struct arena *arena, struct engine_node **out)
+{
+    *out = arena_alloc(arena, sizeof(**out));
+    return describe(plan->root, arena, *out);
 }

@@ -98,7 +98,7 @@ static const struct {
      "end of input inside braces\"}"},
     {"query?query=1&time=1&analyze=true",
      "200 {\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1,\"1\"],"
-     "\"analysis\":{}},\"warnings\":[\"Query not analyzable; analysis is not supported yet.\"]}"},
+     "\"analysis\":{}},\"warnings\":[\"Query not analyzable; change engine to 'thanos'.\"]}"},
     {"query?query=quantile(2,up)&time=2",
      "200 {\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":[{\"metric\":{},"
      "\"value\":[2,\"+Inf\"]}],\"analysis\":{}},\"warnings\":[\"PromQL warning: quantile value "
@@ -110,6 +110,24 @@ static const struct {
      "might not be a counter, name does not end in _total/_sum/_count/_bucket: \\\"up\\\" "
      "(1:6)\"]}"},
     /* queries that are not evaluated */
+    {"query_explain?query=up",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"engine type must be "
+     "'thanos'\"}"},
+    {"query_explain?query=up%7B&engine=thanos",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:4: parse error: "
+     "unexpected end of input inside braces\"}"},
+    {"query_explain?query=sum(time())&engine=thanos",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"1:5: parse error: "
+     "expected type instant vector in aggregation expression, got scalar\"}"},
+    {"query_explain?query=sum(vector(1))%2b2&engine=thanos",
+     "200 {\"status\":\"success\",\"data\":{\"name\":\"binary +\",\"children\":[{\"name\":"
+     "\"aggregate sum\",\"children\":[{\"name\":\"call vector\",\"children\":[{\"name\":"
+     "\"number 1\"}]}]},{\"name\":\"number 2\"}]}}"},
+    {"query_range_explain?query=1&engine=thanos",
+     "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"cannot parse \\\"\\\" to a "
+     "valid timestamp\"}"},
+    {"query_range_explain?query=1&engine=thanos&start=1&end=2",
+     "200 {\"status\":\"success\",\"data\":{\"name\":\"number 1\"}}"},
     {"format_query?query=sum+by(a)(%20up%20)",
      "200 {\"status\":\"success\",\"data\":\"sum by (a) (up)\"}"},
     {"format_query?query=label_replace(sum%20by(a)(rate(some_long_name_total%7Bjob=%22p%22%7D[5m]))"
@@ -245,9 +263,6 @@ static const struct {
      "400 {\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"invalid metric metadata "
      "limit='0'\"}"},
     {"query_exemplars?query=up", "200 {\"status\":\"success\",\"data\":[]}"},
-    {"query_explain?query=up",
-     "501 {\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"/api/v1/query_explain is "
-     "not implemented yet\"}"},
     {"status/config", "404 "},
 };
 
@@ -426,6 +441,13 @@ TEST(statistics_are_given_when_asked_for)
                        STR("\"samples\":{\"totalQueryableSamplesPerStep\":[[1,2],[2,3],[3,2]],"
                            "\"totalQueryableSamples\":7,\"samplesReadPerStep\":[[1,2],[2,1],[3,0]],"
                            "\"samplesRead\":3,\"seriesTouched\":2,")));
+    got = api_get(&fixture, "/api/v1/query_range?query=sum(go_info)%2bsum(up)&start=1&end=2&step=1&"
+                            "analyze=1&engine=thanos");
+    CHECK(str_contains(got, STR("\"analysis\":{\"name\":\"binary +\",\"executionTime\":\"")));
+    CHECK(str_contains(got, STR("s\",\"peakSamples\":")));
+    CHECK(str_contains(got, STR(",\"totalSamples\":4,\"children\":[{\"name\":\"aggregate sum\","
+                                "\"totalSamples\":2,\"children\":[{\"name\":\"selector {")));
+    CHECK(!str_contains(got, STR("\"stats\"")));
     got = api_get(&fixture, "/api/v1/status/runtimeinfo");
     CHECK(str_starts_with(got, STR("200 {\"status\":\"success\",\"data\":{\"startTime\":\"1970-")));
     api_fixture_deinit(&fixture);
