@@ -10,7 +10,7 @@ cache=${TITAN_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/titan/peers}
 
 build_packages=(build-essential meson ninja-build pkg-config libuv1-dev libnghttp2-dev
     libcurl4-openssl-dev libssl-dev libcrypt-dev zlib1g-dev libisal-dev libzstd-dev libsnappy-dev libxxhash-dev libre2-dev
-    libyaml-dev libc-ares-dev protobuf-compiler libprotobuf-dev protobuf-c-compiler libprotobuf-c-dev)
+    libyaml-dev libexpat1-dev libc-ares-dev protobuf-compiler libprotobuf-dev protobuf-c-compiler libprotobuf-c-dev)
 test_packages=(clang-14 clang-format-14 libclang-rt-14-dev libcmocka-dev openssl python3 python3-pytest python3-hpack dnsmasq-base)
 peer_packages=(ca-certificates git python3 python3-venv)
 

@@ -156,8 +156,12 @@ static struct error *check_config(const struct store_config *config)
 
 static struct error *gateway_open_bucket(struct gateway *gateway)
 {
-    const struct bucket_env env = {component_pools(gateway->component)->files,
-                                   component_metrics(gateway->component)};
+    const struct bucket_env env = {
+        .files = component_pools(gateway->component)->files,
+        .metrics = component_metrics(gateway->component),
+        .loops = component_loops(gateway->component),
+        .log = component_log(gateway->component),
+    };
     struct str yaml;
     struct error *err = flag_content_load(&gateway->config->objstore, "objstore.config", true,
                                           gateway->arena, &yaml);

@@ -532,13 +532,18 @@ static void stream_set_request(struct http_stream *stream,
     for (size_t i = 0; i < request->header_count; i++)
         stream_add_header(stream, request->headers[i].name, request->headers[i].value);
     set_text(easy, CURLOPT_URL, request->url);
-    if (str_equal(request->method, STR("POST"))) {
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
+    if (str_equal(request->method, STR("POST")) || str_equal(request->method, STR("PUT"))) {
         stream->request_headers = curl_slist_append(stream->request_headers, "Expect:");
         stream->request_body = str_dup(bytes_str(request->body));
         curl_easy_setopt(easy, CURLOPT_POST, 1L);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, stream->request_body);
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
     }
+    if (str_equal(request->method, STR("HEAD")))
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (!str_equal(request->method, STR("GET")))
+        set_text(easy, CURLOPT_CUSTOMREQUEST, request->method);
     stream_set_config(stream, request);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, stream->request_headers);
 }

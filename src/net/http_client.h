@@ -19,11 +19,11 @@ struct http_client;
 struct http_stream;
 
 struct http_client_request {
-    struct str method; /* "GET", "POST" */
+    struct str method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
     struct str url;
     const struct http_header *headers;
     size_t header_count;
-    struct bytes body;
+    struct bytes body;          /* of POST and PUT; copied */
     size_t response_max;        /* http_fetch: a longer body is ERROR_LIMIT; 0: 16 MiB */
     int64_t connect_timeout_ms; /* 0: 5 s */
     bool without_authorization; /* that of the client's configuration is left out */

@@ -4,6 +4,7 @@
 #include "objstore/bucket_filesystem.h"
 #include "objstore/bucket_metrics.h"
 #include "objstore/bucket_prefix.h"
+#include "objstore/bucket_s3.h"
 
 static struct error *open_filesystem(const struct yaml_node *config, const struct bucket_env *env,
                                      struct bucket **out)
@@ -16,6 +17,12 @@ static struct error *open_filesystem(const struct yaml_node *config, const struc
     return err ? err : bucket_filesystem_create(directory, env->files, out);
 }
 
+static struct error *open_s3(const struct yaml_node *config, const struct bucket_env *env,
+                             struct bucket **out)
+{
+    return bucket_s3_create(config, env->loops, env->log, out);
+}
+
 /* open NULL: Thanos has it, Titan not yet. */
 static const struct bucket_provider {
     struct str type;
@@ -23,7 +30,7 @@ static const struct bucket_provider {
                           struct bucket **out);
 } bucket_providers[] = {
     {STR_INIT("FILESYSTEM"), open_filesystem},
-    {STR_INIT("S3"), NULL},
+    {STR_INIT("S3"), open_s3},
     {STR_INIT("GCS"), NULL},
     {STR_INIT("AZURE"), NULL},
     {STR_INIT("SWIFT"), NULL},

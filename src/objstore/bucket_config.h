@@ -7,12 +7,16 @@
 
 #include "objstore/bucket.h"
 
+struct event_loops;
+struct log;
 struct metrics;
 struct pool;
 
 struct bucket_env { /* what providers work with; outlives the bucket */
     struct pool *files;
-    struct metrics *metrics; /* NULL: not counted */
+    struct metrics *metrics;   /* NULL: not counted */
+    struct event_loops *loops; /* of what is reached over the network */
+    struct log *log;
 };
 
 /* ERROR_INVALID names line and key. */

@@ -5,8 +5,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bucket *bucket = NULL;
-    struct error *err = bucket_open((struct str){(const char *)data, size},
-                                    &(struct bucket_env){NULL, NULL}, &bucket);
+    struct error *err =
+        bucket_open((struct str){(const char *)data, size}, &(struct bucket_env){0}, &bucket);
     FUZZ_CHECK((err == NULL) == (bucket != NULL));
     bucket_free(bucket);
     error_free(err);

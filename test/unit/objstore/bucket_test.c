@@ -29,7 +29,7 @@ TEST(a_directory_passes_the_acceptance_suite_of_buckets)
     struct pool *files = pool_create("files", 3, 100);
     struct metrics *metrics = metrics_create();
     struct str directory = temporary_directory(arena);
-    const struct bucket_env env = {files, metrics};
+    const struct bucket_env env = {.files = files, .metrics = metrics};
     static const char *const prefixes[] = {"", "/some/where/"};
     for (size_t i = 0; i < countof(prefixes); i++) {
         struct bucket *bucket = open_bucket(&env, directory, prefixes[i]);
@@ -53,7 +53,7 @@ TEST(keys_do_not_lead_out_of_the_directory)
     struct arena *arena = arena_create(NULL);
     struct context *ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     struct str directory = temporary_directory(arena);
-    struct bucket *bucket = open_bucket(&(struct bucket_env){NULL, NULL}, directory, "");
+    struct bucket *bucket = open_bucket(&(struct bucket_env){0}, directory, "");
     struct buf out = {0};
     for (size_t i = 0; i < countof(keys); i++) {
         CHECK_ERROR(bucket_get(bucket, ctx, str_from(keys[i]), 10, &out), ERROR_INVALID);
@@ -73,7 +73,7 @@ TEST(a_put_that_fails_anywhere_leaves_the_old_object)
     struct arena *arena = arena_create(NULL);
     struct context *ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     struct str directory = temporary_directory(arena);
-    struct bucket *bucket = open_bucket(&(struct bucket_env){NULL, NULL}, directory, "");
+    struct bucket *bucket = open_bucket(&(struct bucket_env){0}, directory, "");
     CHECK_OK(bucket_put_bytes(bucket, ctx, STR("a/b"), str_bytes(STR("old"))));
     for (unsigned long n = 1;; n++) {
         struct buf content = {0};
@@ -113,7 +113,7 @@ TEST(a_configuration_that_is_wrong_is_named)
 {
     for_each_case(c, bad_configs) {
         struct bucket *bucket;
-        CHECK_ERROR_TEXT(bucket_open(str_from(c->yaml), &(struct bucket_env){NULL, NULL}, &bucket),
+        CHECK_ERROR_TEXT(bucket_open(str_from(c->yaml), &(struct bucket_env){0}, &bucket),
                          ERROR_INVALID, c->part);
     }
 }
