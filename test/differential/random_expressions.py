@@ -238,7 +238,7 @@ class Expressions:
             low, high = self.pick(("0", "1"), ("0.1", "0.5"), ("-Inf", "0.3"), ("0.2", "Inf"), ("-1", "1"), ("2", "1"), ("NaN", "1"), ("0.123", "0.789"))
             return Node("v", f"histogram_fraction({low}, {high}, ", inner, ")")
         if kind == 5 and self.flagged:
-            return Node("v", "histogram_quantiles(", inner, f', "{self.pick("q", "q", "job")}", {self.pick("0.5", "0.1, 0.9", "0, 1, 2", "0.5, NaN")})')
+            return Node("v", "histogram_quantiles(", inner, f', "{self.pick("q", "q", "le")}", {self.pick("0.5", "0.1, 0.9", "0, 1, 2", "0.5, NaN")})')
         return Node("v", "histogram_", self.pick("count", "sum", "avg", "stddev", "stdvar"), "(", inner, ")")
 
     def classic(self):

@@ -38,9 +38,8 @@ FUNCTIONS = {
                    "last_over_time({}[2h])", "histogram_avg({})", "histogram_fraction(0.1, 1, rate({}[2h]))", "histogram_stddev({})"],
 }
 METRICS = {"gauge_level": ["gauge_level"], "total": ["total"], "histograms": ["native", "native_gauge"]}
-NOT_YET = re.compile(r"native")  # what Titan does not evaluate yet
-CASES = [(function, metric) for kind, functions in FUNCTIONS.items() for function in functions for metric in METRICS[kind]
-         if not NOT_YET.search(function.replace("{}", metric)) or function == "count({})"]
+CASES = [(function, metric) for kind, functions in FUNCTIONS.items() for function in functions for metric in METRICS[kind]]
+OF_AVERAGES = {"histogram_quantile(0.9, {})", "histogram_stddev({})"}  # whose buckets Thanos gets wrong, see all_buckets()
 
 
 def make_data(seed=5):
@@ -182,13 +181,13 @@ def test_function_reads_the_aggregate_that_thanos_reads(both, number):
     problems = []
     for turn, resolution in enumerate(RESOLUTIONS):
         for params in grids(number + turn, function):
-            if is_of_raw_counters(function, resolution, params):
+            if is_of_raw_counters(function, resolution, params) or (function in OF_AVERAGES and resolution != "0s"):
                 continue
             problem = compare(both.titan, both.thanos, query, {"max_source_resolution": resolution, **params})
             if problem:
                 problems.append(f"{resolution} {params}: {problem}")
     for params in grids(number, function):
-        if is_of_raw_counters(function, "auto", params):
+        if is_of_raw_counters(function, "auto", params) or function in OF_AVERAGES:
             continue
         problem = compare(both.titan_auto, both.thanos_auto, query, params)
         if problem:

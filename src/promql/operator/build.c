@@ -204,12 +204,8 @@ static struct error *build_special_call(struct execution *execution, const struc
             *out = absent_create(execution, node, *out);
         return err;
     case FUNCTION_TIMESTAMP:
-        return build_vector_call(execution, node, out);
     case FUNCTION_START_TIMESTAMP:
-        if (execution->use_start_timestamps && node->call.args[0]->kind == PLAN_SELECTOR)
-            return build_vector_call(execution, node, out);
-        *out = empty_create(node->grid);
-        return NULL;
+        return build_vector_call(execution, node, out);
     case FUNCTION_INFO:
         return build_info(execution, node, out);
     default:

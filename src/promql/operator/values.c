@@ -343,6 +343,16 @@ static void apply_to_floats(const struct values_stage *stage, struct step_batch 
     }
 }
 
+/* start_timestamp() of what has none; its input may still fail or warn. */
+static bool gives_nothing(const struct execution *execution, const struct plan_node *node)
+{
+    if (node->kind != PLAN_CALL || node->call.function->id != FUNCTION_START_TIMESTAMP)
+        return false;
+    const struct plan_node *arg = node->call.args[0];
+    bool has_starts = arg->kind == PLAN_SELECTOR && arg->selector.read_starts;
+    return !execution->use_start_timestamps || !has_starts;
+}
+
 static struct error *values_apply(const struct row_stage *base, struct context *ctx,
                                   struct arena *arena, struct step_batch **batch_at)
 {
@@ -361,6 +371,8 @@ static struct error *values_apply(const struct row_stage *base, struct context *
     if (!of_histogram)
         apply_to_floats(stage, batch);
     step_batch_drop_names(batch);
+    if (gives_nothing(base->execution, node))
+        batch->row_count = 0;
     return arena_status(arena);
 }
 

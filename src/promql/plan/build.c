@@ -191,7 +191,8 @@ static struct error *build_unary(struct planner *planner, const struct expr *exp
 {
     if (!expr->unary.negative) {
         struct error *err = build(planner, expr->unary.expr, scope, out);
-        if (!err)
+        bool tells_own_place = err || (*out)->kind == PLAN_BINARY || (*out)->kind == PLAN_AGGREGATE;
+        if (!tells_own_place)
             (*out)->position = expr->position;
         return err;
     }
@@ -443,7 +444,7 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
         if (err)
             return err;
         if (node->call.args[i]->kind == PLAN_SUBQUERY) /* Prometheus's annotations lose it, too */
-            node->call.args[i]->position = (struct position){0, 0};
+            node->call.args[i]->position = (struct position){0, node->call.args[i]->position.end};
     }
     if (function->id == FUNCTION_INFO)
         return build_info_series(planner, expr, scope, node);
