@@ -367,8 +367,12 @@ static unsigned add_unless_overflow(struct histogram_mean *mean, const struct hi
     struct histogram_sum *sum = &mean->sum;
     struct histogram_sum trial = *sum;
     trial.total = *histogram_copy(arena, &sum->total);
-    trial.lost.positive = copy_doubles(sum->lost.positive, sum->total.positive.bucket_count, arena);
-    trial.lost.negative = copy_doubles(sum->lost.negative, sum->total.negative.bucket_count, arena);
+    if (sum->compensated) {
+        trial.lost.positive =
+            copy_doubles(sum->lost.positive, sum->total.positive.bucket_count, arena);
+        trial.lost.negative =
+            copy_doubles(sum->lost.negative, sum->total.negative.bucket_count, arena);
+    }
     unsigned notes = histogram_sum_add(&trial, other, arena);
     if (notes & HISTOGRAM_MIXED)
         return notes;
