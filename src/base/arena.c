@@ -30,9 +30,11 @@ struct arena {
     size_t refused; /* bytes of the first refused charge, 0: none */
     struct free_hook *hooks;
     struct arena *last_kept;
+    struct arena **kept; /* a table of all of them by address; lives in a page */
+    size_t kept_cap, kept_count;
 };
 
-enum { ALIGNMENT = 16 };
+enum { ALIGNMENT = 16, KEPT_CAP_MIN = 8 };
 
 struct arena *arena_create(struct budget *budget)
 {
@@ -55,6 +57,8 @@ static void arena_run_hooks(struct arena *arena)
         hook->free_fn(hook->object);
     }
     arena->last_kept = NULL;
+    arena->kept = NULL;
+    arena->kept_cap = arena->kept_count = 0;
 }
 
 static void arena_drop_pages(struct arena *arena, struct arena_page *kept)
@@ -233,14 +237,38 @@ static void arena_unref_hook(void *inner)
     arena_unref(inner);
 }
 
+/* Where inner is in the table, or belongs. The table is never full. */
+static struct arena **kept_slot(struct arena **table, size_t cap, const struct arena *inner)
+{
+    size_t at = (size_t)((uint64_t)(uintptr_t)inner * 0x9e3779b97f4a7c15u >> 32) & (cap - 1);
+    while (table[at] && table[at] != inner)
+        at = (at + 1) & (cap - 1);
+    return &table[at];
+}
+
+static void kept_grow(struct arena *arena)
+{
+    size_t cap = arena->kept_cap ? arena->kept_cap * 2 : KEPT_CAP_MIN;
+    struct arena **table = arena_zalloc(arena, cap * sizeof(struct arena *));
+    for (size_t i = 0; i < arena->kept_cap; i++)
+        if (arena->kept[i])
+            *kept_slot(table, cap, arena->kept[i]) = arena->kept[i];
+    arena->kept = table;
+    arena->kept_cap = cap;
+}
+
 void arena_keep(struct arena *outer, struct arena *inner)
 {
-    if (outer == inner || outer->last_kept == inner)
+    if (!inner || outer == inner || outer->last_kept == inner)
         return;
-    for (struct free_hook *hook = outer->hooks; hook; hook = hook->next)
-        if (hook->free_fn == arena_unref_hook && hook->object == inner)
-            return;
+    if (outer->kept_count * 2 >= outer->kept_cap)
+        kept_grow(outer);
+    struct arena **slot = kept_slot(outer->kept, outer->kept_cap, inner);
+    outer->last_kept = inner;
+    if (*slot)
+        return;
+    *slot = inner;
+    outer->kept_count++;
     arena_ref(inner);
     arena_on_free(outer, arena_unref_hook, inner);
-    outer->last_kept = inner;
 }

@@ -44,7 +44,7 @@ size_t arena_size(const struct arena *arena); /* bytes of its pages */
 /* Calls free_fn(object) when the arena goes: the arena owns foreign memory that way. */
 void arena_on_free(struct arena *arena, void (*free_fn)(void *object), void *object);
 /* `outer` holds a reference on `inner` until it goes; repeated calls with the same inner cost
- * nothing. */
+ * nothing. NULL is fine. */
 void arena_keep(struct arena *outer, struct arena *inner);
 /* Forgets all content, runs the on_free functions, keeps one page for the next use. Only with a
  * single reference. */

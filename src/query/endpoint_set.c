@@ -17,6 +17,8 @@
 #include "runtime/thread.h"
 #include "runtime/time.h"
 
+enum { PUBLISH_PAUSE_MS = 20 };
+
 struct endpoint_set {
     struct endpoint_set_config config;
     struct endpoint_metrics *metrics; /* these are of the checking thread */
@@ -331,12 +333,13 @@ static void set_wake(void *arg)
     mutex_unlock(&set->lock);
 }
 
-/* Waits for a wake, or for the end of the checks' time. */
-static void set_wait_wake(struct endpoint_set *set, struct context *ctx)
+/* Waits for a wake, for the end of the checks' time, or until until_ms. */
+static void set_wait_wake(struct endpoint_set *set, struct context *ctx, int64_t until_ms)
 {
+    until_ms = int64_min(until_ms, context_deadline_ms(ctx));
     mutex_lock(&set->lock);
-    while (!set->is_woken && !context_ended(ctx))
-        thread_cond_wait_until(&set->changed, &set->lock, context_deadline_ms(ctx));
+    while (!set->is_woken && !context_ended(ctx) && time_now_monotonic_ms() < until_ms)
+        thread_cond_wait_until(&set->changed, &set->lock, until_ms);
     set->is_woken = false;
     mutex_unlock(&set->lock);
 }
@@ -352,29 +355,42 @@ static bool check_finish(struct endpoint_set *set, struct endpoint *endpoint,
     return changed;
 }
 
+/* Takes the answers that have come; true when one changed something. */
+static bool set_take_answers(struct endpoint_set *set, struct context *ctx,
+                             struct info_call **calls, size_t *pending)
+{
+    const struct series_wake wake = {set_wake, set};
+    bool changed = false;
+    for (size_t i = 0; i < set->count; i++) {
+        if (!calls[i] || (!context_ended(ctx) && !info_call_ready(calls[i], &wake)))
+            continue;
+        changed |= check_finish(set, set->endpoints[i], calls[i]);
+        calls[i] = NULL;
+        --*pending;
+    }
+    return changed;
+}
+
 /* Asks all endpoints at once and takes their answers as they come, so that a dead one holds up
- * nobody. */
+ * nobody. Changes are published as they come, but not one by one: hundreds may come at a start. */
 static void set_check(struct endpoint_set *set)
 {
     struct context *ctx = context_create(set->ctx, set->config.check_timeout_ms);
     struct info_call **calls = xcalloc(set->count + 1, sizeof(struct info_call *));
-    const struct series_wake wake = {set_wake, set};
     size_t pending = set->count;
+    int64_t publish_ms = time_now_monotonic_ms();
+    bool changed = false;
     for (size_t i = 0; i < set->count; i++)
         calls[i] = grpc_store_ask_info(endpoint_store(set->endpoints[i]), ctx);
     while (pending) {
-        bool changed = false;
-        for (size_t i = 0; i < set->count; i++) {
-            if (!calls[i] || (!context_ended(ctx) && !info_call_ready(calls[i], &wake)))
-                continue;
-            changed |= check_finish(set, set->endpoints[i], calls[i]);
-            calls[i] = NULL;
-            pending--;
-        }
-        if (changed)
+        changed |= set_take_answers(set, ctx, calls, &pending);
+        if (changed && (!pending || time_now_monotonic_ms() >= publish_ms)) {
             set_publish(set);
+            changed = false;
+            publish_ms = time_now_monotonic_ms() + PUBLISH_PAUSE_MS;
+        }
         if (pending)
-            set_wait_wake(set, ctx);
+            set_wait_wake(set, ctx, changed ? publish_ms : INT64_MAX);
     }
     free(calls);
     context_unref(ctx);

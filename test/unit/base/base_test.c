@@ -54,6 +54,34 @@ TEST(arenas_are_charged_kept_and_freed_once)
     budget_free(budget);
 }
 
+TEST(an_arena_keeps_each_of_many_once)
+{
+    enum { COUNT = 1000 };
+    static struct arena *inner[COUNT];
+    struct arena *outer = arena_create(NULL);
+    int freed = 0;
+    for (int i = 0; i < COUNT; i++) {
+        inner[i] = arena_create(NULL);
+        arena_on_free(inner[i], count_call, &freed);
+    }
+    arena_keep(outer, NULL);
+    for (int round = 0; round < 50; round++)
+        for (int i = 0; i < COUNT; i++)
+            arena_keep(outer, inner[i]);
+    CHECK(arena_size(outer) < 500 * 1000);
+    for (int i = 0; i < COUNT; i++)
+        arena_unref(inner[i]);
+    CHECK_EQ(freed, 0);
+    arena_reset(outer);
+    CHECK_EQ(freed, COUNT);
+    struct arena *again = arena_create(NULL);
+    arena_on_free(again, count_call, &freed);
+    arena_keep(outer, again);
+    arena_unref(again);
+    arena_unref(outer);
+    CHECK_EQ(freed, COUNT + 1);
+}
+
 TEST(arenas_remember_what_the_budget_refused)
 {
     struct budget *budget = budget_create(NULL, "test", 200 * 1024);
@@ -168,6 +196,7 @@ TEST(text_is_checked_as_utf8)
 TEST_MAIN(TEST_ENTRY(errors_put_what_was_done_in_front),
           TEST_ENTRY(budgets_charge_all_the_way_up_or_not_at_all),
           TEST_ENTRY(arenas_are_charged_kept_and_freed_once),
+          TEST_ENTRY(an_arena_keeps_each_of_many_once),
           TEST_ENTRY(arenas_remember_what_the_budget_refused),
           TEST_ENTRY(vectors_and_buffers_stop_at_the_budget),
           TEST_ENTRY(hash_index_agrees_with_a_plain_list),

@@ -260,9 +260,12 @@ TEST(strict_endpoints_are_asked_whatever_their_health)
 {
     struct fixture f;
     fixture_init(&f, 100);
-    f.specs[0].is_strict = f.specs[1].is_strict = true;
+    f.specs[2] = f.specs[0]; /* the last of three is never reached */
+    f.specs[0].address = f.specs[1].address;
+    f.specs[1].address = str_from(f.addresses[2]);
+    f.specs[0].is_strict = f.specs[2].is_strict = true;
     fixture_set_count(&f, 3);
-    fixture_stop_server(&f, 0); /* never reached */
+    fixture_stop_server(&f, 0);
     CHECK_OK(endpoint_set_start(f.set));
     CHECK_OK(endpoint_set_wait_checked(f.set, f.ctx));
     CHECK_EQ(fixture_stores(&f), 3);
@@ -271,6 +274,13 @@ TEST(strict_endpoints_are_asked_whatever_their_health)
                   "thanos_store_nodes_grpc_connections{external_labels=\"no_external_labels\","
                   "store_type=\"unknown-store-api\"} 1\n",
                   true);
+    struct store *proxy = store_proxy_create(
+        &(struct store_proxy_config){.stores = endpoint_set_stores, .self = f.set});
+    struct store_info info = {.arena = f.arena};
+    store_describe(proxy, &info);
+    CHECK_EQ(info.range_count, 3);
+    CHECK_EQ(info.ranges[2].labels.len, 0);
+    store_free(proxy);
     fixture_stop_server(&f, 1);
     fixture_stop_server(&f, 2);
     fixture_wait_stores(&f, 2);
