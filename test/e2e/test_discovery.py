@@ -278,3 +278,30 @@ def test_stores_are_chosen_by_relabelling_and_announced_with_labels(world):
             world.cluster.processes.all.remove(started.process)
     other.stop()
     sidecar.stop()
+
+
+def test_limits_of_a_select(world):
+    """Thanos 0.42.5 counts nothing of what comes in batches, so its limits never bind here."""
+    a = world.sidecars[0]
+    for flag, text in (("--store.limits.request-series=5", "limit 5 violated"), ("--store.limits.request-samples=240", "limit 240 violated")):
+        limited = query(world, "titan", f"--endpoint={a.grpc}", flag)
+        wait_names(limited, a.grpc)
+        for partial in ("true", "false"):
+            answer = limited.get("/api/v1/query", {"query": 'count({__name__=~"prometheus_http_.*"})', "time": time.time(),
+                                                   "partial_response": partial})
+            assert answer.status == 422 and text in answer.json["error"], answer
+        assert limited.instant("count(up)", time.time())["result"][0]["value"][1] == "1"
+        limited.stop()
+
+
+def test_partial_response_by_flag_is_that_of_thanos(world):
+    a = world.sidecars[0]
+    answers = []
+    for program in PROGRAMS:
+        strict = query(world, program, f"--endpoint={a.grpc}", "--endpoint-strict=127.0.0.1:9", "--no-query.partial-response")
+        wait_names(strict, a.grpc)
+        ask = {"query": "count(up)", "time": time.time()}
+        refused, allowed = strict.get("/api/v1/query", ask), strict.get("/api/v1/query", {**ask, "partial_response": "true"})
+        answers.append((refused.status, refused.json["errorType"], allowed.status, len(allowed.json["warnings"])))
+        strict.stop()
+    assert answers[0] == answers[1], answers
