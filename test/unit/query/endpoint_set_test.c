@@ -52,7 +52,8 @@ static void fixture_start_server(struct fixture *f, size_t i)
     rpc_server_start(&f->servers[i], f->stores[i], f->addresses[i][0] ? f->addresses[i] : NULL,
                      NULL);
     struct str address = grpc_server_address(f->servers[i].server);
-    snprintf(f->addresses[i], sizeof(f->addresses[i]), "%.*s", STR_ARG(address));
+    if (!f->addresses[i][0]) /* the same one again when it is started again */
+        snprintf(f->addresses[i], sizeof(f->addresses[i]), "%.*s", STR_ARG(address));
     f->is_running[i] = true;
 }
 
