@@ -141,20 +141,67 @@ static uint64_t hash_add(uint64_t hash, const void *data, size_t len)
     return hash * 0x9e3779b97f4a7c15 ^ hash_bytes(data, len);
 }
 
-/* Some of what makes a node: equal nodes have equal hashes. */
+static uint64_t hash_text(uint64_t hash, struct str text)
+{
+    return hash_add(hash, text.data, text.len);
+}
+
+static uint64_t hash_names(uint64_t hash, const struct str *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        hash = hash_text(hash, names[i]);
+    return hash;
+}
+
+static uint64_t hash_selector(uint64_t hash, const struct plan_selector *selector)
+{
+    const int64_t times[] = {selector->range_ms, selector->offset_ms,
+                             selector->has_at ? selector->at_ms : 0, selector->has_at};
+    for (size_t i = 0; i < selector->matcher_count; i++) {
+        const struct matcher *matcher = &selector->matchers[i];
+        hash = hash_add(hash, &matcher->op, sizeof(matcher->op));
+        hash = hash_text(hash_text(hash, matcher->name), matcher->value);
+    }
+    return hash_add(hash, times, sizeof(times));
+}
+
+static uint64_t hash_binary(uint64_t hash, const struct plan_binary *binary)
+{
+    const struct vector_matching *matching = binary->matching;
+    hash = hash_add(hash, &binary->op, sizeof(binary->op));
+    if (!matching)
+        return hash;
+    hash = hash_names(hash, matching->labels, matching->label_count);
+    hash = hash_names(hash, matching->include, matching->include_count);
+    hash = hash_add(hash, &matching->fill_left, sizeof(matching->fill_left));
+    return hash_add(hash, &matching->fill_right, sizeof(matching->fill_right));
+}
+
+/* What tells nodes apart, mostly: equal ones have equal hashes. */
 static uint64_t hash_contents(const struct plan_node *node)
 {
     uint64_t hash = (uint64_t)node->kind;
-    if (node->kind == PLAN_SELECTOR) {
-        hash = hash_add(hash, &node->selector.range_ms, sizeof(node->selector.range_ms));
-        for (size_t i = 0; i < node->selector.matcher_count; i++) {
-            struct str value = node->selector.matchers[i].value;
-            hash = hash_add(hash, value.data, value.len);
-        }
-    } else if (node->kind == PLAN_CALL) {
-        hash = hash_add(hash, &node->call.function->id, sizeof(node->call.function->id));
-    } else if (node->kind == PLAN_NUMBER) {
-        hash = hash_add(hash, &node->number, sizeof(node->number));
+    switch (node->kind) {
+    case PLAN_NUMBER:
+        return hash_add(hash, &node->number, sizeof(node->number));
+    case PLAN_STRING:
+        return hash_text(hash, node->string);
+    case PLAN_SELECTOR:
+        return hash_selector(hash, &node->selector);
+    case PLAN_SUBQUERY:
+        hash = hash_add(hash, &node->subquery.range_ms, sizeof(node->subquery.range_ms));
+        return hash_add(hash, &node->subquery.step_ms, sizeof(node->subquery.step_ms));
+    case PLAN_BINARY:
+        return hash_binary(hash, &node->binary);
+    case PLAN_AGGREGATE:
+        hash = hash_add(hash, &node->aggregate.op, sizeof(node->aggregate.op));
+        return hash_names(hash, node->aggregate.labels, node->aggregate.label_count);
+    case PLAN_CALL:
+        return hash_add(hash, &node->call.function->id, sizeof(node->call.function->id));
+    case PLAN_NEGATE:
+    case PLAN_STEP_INVARIANT:
+    case PLAN_MERGE_ROWS:
+        break;
     }
     return hash;
 }

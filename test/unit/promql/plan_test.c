@@ -122,9 +122,42 @@ TEST(plans_are_as_in_the_golden_files)
     CHECK(count > 0);
 }
 
+/* (a + b), nested evenly. */
+static void append_sum(struct buf *out, size_t first, size_t count)
+{
+    if (count == 1) {
+        buf_printf(out, "sum(x%zu{a%zu=\"b\"} offset %zu)", first % 2, first / 2, first / 4 + 1);
+        return;
+    }
+    buf_append_byte(out, '(');
+    append_sum(out, first, count / 2);
+    buf_append_cstr(out, " + ");
+    append_sum(out, first + count / 2, count - count / 2);
+    buf_append_byte(out, ')');
+}
+
+/* Were each held against each, this would take minutes. */
+TEST(many_different_aggregations_are_told_apart_at_once)
+{
+    struct buf query = {0};
+    struct arena *arena = arena_create(NULL);
+    struct plan_params params = default_params();
+    struct expr *expr;
+    struct plan plan;
+    append_sum(&query, 0, 20000);
+    params.text = buf_str(&query);
+    CHECK_OK(promql_parse(params.text, &everything, arena, &expr));
+    CHECK_OK(plan_create(expr, &params, arena, &plan));
+    CHECK_EQ(plan.share_count, 0);
+    arena_unref(arena);
+    buf_deinit(&query);
+}
+
 int main(int argc, char **argv)
 {
     is_update = argc > 1 && str_equal(str_from(argv[1]), STR("--update"));
-    const struct CMUnitTest tests[] = {TEST_ENTRY(plans_are_as_in_the_golden_files)};
+    const struct CMUnitTest tests[] = {
+        TEST_ENTRY(plans_are_as_in_the_golden_files),
+        TEST_ENTRY(many_different_aggregations_are_told_apart_at_once)};
     return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }
