@@ -123,7 +123,8 @@ static size_t all_groups(const struct flag_group *groups, size_t count, struct f
 
 static void write_all(FILE *file, struct buf *text)
 {
-    fwrite(text->data, 1, text->len, file);
+    if (text->len)
+        fwrite(text->data, 1, text->len, file);
     buf_deinit(text);
 }
 
@@ -207,13 +208,58 @@ static void print_bad_value(const char *name, const char *summary, const struct 
     fprintf(stderr, "]: %.*s\n", STR_ARG(error_text(err)));
 }
 
+/* argv: words, the last one being typed. */
+static void print_completion(const struct flag_group *groups, size_t count, int argc,
+                             char *const *argv)
+{
+    struct buf out = {0};
+    flags_print_completion(groups, count, argc > 1 ? str_from(argv[argc - 2]) : STR(""),
+                           argc > 0 ? str_from(argv[argc - 1]) : STR(""), &out);
+    write_all(stdout, &out);
+}
+
+void program_print_completion(int argc, char *const *argv)
+{
+    struct flag_group all[GROUPS_MAX];
+    const struct flag_group program = {program_flags, NULL, .program = true};
+    print_completion(all, all_groups(&program, 1, all), argc, argv);
+}
+
+bool program_print_completion_script(const char *flag)
+{
+    static const char bash[] =
+        "_titan_complete() {\n"
+        "    local words=(\"${COMP_WORDS[@]:1:$COMP_CWORD}\")\n"
+        "    local offers=$(\"${COMP_WORDS[0]}\" " COMPLETION_FLAG " \"${words[@]}\")\n"
+        "    COMPREPLY=($(compgen -W \"$offers\" -- \"${words[-1]}\"))\n"
+        "}\n"
+        "complete -o default -F _titan_complete titan\n";
+    static const char zsh[] =
+        "#compdef titan\n"
+        "_titan() {\n"
+        "    local offers=($(${words[1]} " COMPLETION_FLAG " \"${(@)words[2,$CURRENT]}\"))\n"
+        "    compadd -a offers || _files\n"
+        "}\n"
+        "compdef _titan titan\n";
+    bool is_bash = strcmp(flag, "--completion-script-bash") == 0;
+    bool is_zsh = strcmp(flag, "--completion-script-zsh") == 0;
+    if (is_bash || is_zsh)
+        fputs(is_bash ? bash : zsh, stdout);
+    return is_bash || is_zsh;
+}
+
 bool component_parse_flags(const char *name, const char *summary, const struct flag_group *groups,
                            size_t count, int argc, char *const *argv, struct flags **flags,
                            int *exit_code)
 {
     enum flags_outcome outcome;
-    struct error *err = flags_parse(groups, count, argc, argv, &outcome, flags);
     *exit_code = 0;
+    if (argc > 1 && strcmp(argv[1], COMPLETION_FLAG) == 0) {
+        struct flag_group all[GROUPS_MAX];
+        print_completion(all, all_groups(groups, count, all), argc - 2, argv + 2);
+        return false;
+    }
+    struct error *err = flags_parse(groups, count, argc, argv, &outcome, flags);
     if (err && error_kind(err) == ERROR_INVALID) {
         print_bad_value(name, summary, groups, count, argc, argv, err);
         *exit_code = 2;

@@ -42,6 +42,12 @@ bool component_parse_flags(const char *name, const char *summary, const struct f
                            size_t count, int argc, char *const *argv, struct flags **flags,
                            int *exit_code);
 
+/* Answers of `titan --completion-bash ...`, which component_parse_flags() understands as well. */
+#define COMPLETION_FLAG "--completion-bash"
+void program_print_completion(int argc, char *const *argv);
+/* --completion-script-bash, --completion-script-zsh: false when it is neither. */
+bool program_print_completion_script(const char *flag);
+
 /* The same for the program itself. `commands` is the list that closes its help. */
 void program_print_help(const char *commands);
 /* Where the command stands in argv, behind flags of the program and their values; 0: there is none.

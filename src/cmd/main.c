@@ -1,8 +1,10 @@
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/memory.h"
 #include "cmd/component_flags.h"
 #include "cmd/query.h"
 #include "cmd/sidecar.h"
@@ -73,9 +75,39 @@ static int run_nothing(int argc, char **argv)
     return print_program_help();
 }
 
+/* argv: the words behind --completion-bash. The first command among them decides. */
+static int run_completion(int argc, char **argv)
+{
+    static char completion[] = COMPLETION_FLAG;
+    for (int i = 0; i < argc; i++) {
+        const struct command *command = find_command(argv[i]);
+        if (!command)
+            continue;
+        char **words = xcalloc((size_t)(argc - i) + 2, sizeof(*words));
+        words[0] = argv[i];
+        words[1] = completion;
+        memcpy(words + 2, argv + i + 1, (size_t)(argc - i - 1) * sizeof(*words));
+        int code = command->run(argc - i + 1, words);
+        free(words);
+        return code;
+    }
+    if (argc > 0 && argv[argc - 1][0] == '-') {
+        program_print_completion(argc, argv);
+        return 0;
+    }
+    puts("help");
+    for (size_t i = 0; i < countof(commands); i++)
+        puts(commands[i].name);
+    return 0;
+}
+
 static int run(int argc, char **argv)
 {
     int at;
+    if (argc > 1 && strcmp(argv[1], COMPLETION_FLAG) == 0)
+        return run_completion(argc - 2, argv + 2);
+    if (argc > 1 && program_print_completion_script(argv[1]))
+        return 0;
     struct error *err = program_find_command(argc, argv, &at);
     if (err)
         return refuse(err);

@@ -144,3 +144,7 @@ void flags_each(const struct flags *flags,
 void flags_print_help(const struct flag_group *groups, size_t count, struct buf *out);
 /* A Markdown table of all flags that are not hidden. */
 void flags_print_docs(const struct flag_group *groups, size_t count, struct buf *out);
+/* What a shell may offer for the word that is being typed, a line each: flags, or the values of the
+ * flag that it is or that stands before it. */
+void flags_print_completion(const struct flag_group *groups, size_t count, struct str before,
+                            struct str word, struct buf *out);

@@ -278,3 +278,42 @@ void flags_print_docs(const struct flag_group *groups, size_t count, struct buf 
     buf_deinit(&meaning);
     flags_free(flags);
 }
+
+/* -- for shells -- */
+
+static bool has_name(struct str word, const char *name)
+{
+    return str_starts_with(word, STR("--")) &&
+           str_equal(str_slice(word, 2, word.len), str_from(name));
+}
+
+/* The values that the flag of a word may have; false when it is no such flag. */
+static bool print_choices(const struct flags *flags, struct str word, struct buf *out)
+{
+    for (size_t i = 0; i < flags->values.len; i++) {
+        const struct flag_value *value = &flags->values.items[i];
+        struct str rest, choice;
+        if (!has_name(word, value->name) || !value->flag->choices)
+            continue;
+        for (rest = str_from(value->flag->choices); rest.len;) {
+            str_cut(rest, '|', &choice, &rest);
+            if (choice.len)
+                buf_printf(out, "%.*s\n", STR_ARG(choice));
+        }
+        return true;
+    }
+    return false;
+}
+
+void flags_print_completion(const struct flag_group *groups, size_t count, struct str before,
+                            struct str word, struct buf *out)
+{
+    struct flags *flags = flags_of_groups(groups, count);
+    bool is_done = print_choices(flags, word, out) || print_choices(flags, before, out);
+    if (!is_done && str_starts_with(word, STR("-"))) {
+        for (size_t i = 0; i < flags->values.len; i++)
+            if (!flags->values.items[i].flag->hidden)
+                buf_printf(out, "--%s\n", flags->values.items[i].name);
+    }
+    flags_free(flags);
+}

@@ -40,6 +40,12 @@ CASES = {
     "both_halves_of_a_content": ["query", "--tracing.config=a", "--tracing.config-file=b"],
     "not_yet": ["sidecar", "--objstore.config=type: S3"],
     "bad_ratio": ["query", "--auto-gomemlimit.ratio=1.5"],
+    "completion_of_commands": ["--completion-bash", "que"],
+    "completion_of_program_flags": ["--completion-bash", "--l"],
+    "completion_of_values": ["--completion-bash", "query", "--query.promql-engine", "th"],
+    "completion_of_a_word": ["--completion-bash", "query", "x"],
+    "completion_script_bash": ["--completion-script-bash"],
+    "completion_script_zsh": ["--completion-script-zsh"],
     "journald": ["query", "--log.format=journald"],
     "no_file_of_arguments": ["@/nonexistent/arguments"],
 }
