@@ -200,6 +200,19 @@ static void check_result(const struct engine_result *result)
     }
 }
 
+/* Of statistics: sums are those of the steps, and no sample is read that no step needs. */
+static void check_stats(const struct engine_result *result)
+{
+    const struct engine_stats *stats = &result->stats;
+    uint64_t total = 0, read = 0;
+    for (size_t step = 0; step < stats->steps; step++) {
+        total += stats->samples_per_step[step];
+        read += stats->read_per_step[step];
+    }
+    FUZZ_CHECK(total == stats->samples_total && read == stats->samples_read && read <= total);
+    FUZZ_CHECK(result->plan && result->plan->samples_total == total);
+}
+
 static void evaluate(struct memory_store *store, const struct engine_query *query, bool late_names,
                      bool typed)
 {
@@ -221,6 +234,8 @@ static void evaluate(struct memory_store *store, const struct engine_query *quer
     FUZZ_CHECK(error_kind(err) != ERROR_INTERNAL && error_kind(err) != ERROR_CORRUPT);
     if (!err)
         check_result(&result);
+    if (!err && query->wants_stats)
+        check_stats(&result);
     error_free(err);
     arena_unref(arena);
     context_unref(ctx);
@@ -247,6 +262,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fprintf(stderr, "%.*s\n", STR_ARG(text));
     struct engine_query query = {.text = text,
                                  .instant = data[0] & 1,
+                                 .wants_stats = size % 2,
+                                 .wants_plan = size % 2,
                                  .start_ms = data[0] & 64 ? -STEP_MS : 3 * STEP_MS,
                                  .end_ms = 50 * STEP_MS,
                                  .step_ms = data[0] & 64 ? 11111 : 30000};

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "promql/enforce.h"
 #include "promql/parse.h"
 #include "promql/plan.h"
 #include "promql/pretty.h"
@@ -31,9 +32,12 @@ static void plan(const struct expr *expr, struct str text, int64_t step_ms, bool
     struct arena *arena = arena_create(NULL);
     struct buf out = {0};
     struct plan plan;
+    struct engine_node *tree;
     struct error *err = plan_create(expr, &params, arena, &plan);
     if (!err)
         plan_explain(&plan, &out);
+    if (!err)
+        err = plan_describe(&plan, arena, &tree);
     error_free(err);
     buf_deinit(&out);
     arena_unref(arena);
@@ -83,6 +87,21 @@ static void print_lines(const struct expr *expr, struct arena *arena)
     buf_deinit(&plain_again);
 }
 
+/* A restricted query reads back, restricted everywhere; again changes nothing. */
+static void enforce(struct expr *expr, struct arena *arena)
+{
+    struct buf once = {0}, twice = {0};
+    struct error *err = expr_enforce(expr, STR("tenant"), STR("a"), arena);
+    expr_print(&once, expr);
+    if (!err)
+        err = expr_enforce(expr, STR("tenant"), STR("a"), arena);
+    expr_print(&twice, expr);
+    if (err || !str_equal(buf_str(&once), buf_str(&twice)))
+        abort();
+    buf_deinit(&once);
+    buf_deinit(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str text = bytes_str((struct bytes){data, size});
@@ -97,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         print_lines(expr, arena);
         plan(expr, text, 0, false);
         plan(expr, text, 60000, size % 2);
+        enforce(expr, arena);
     }
     error_free(err);
     error_free(promql_parse_selector(text, &everything, arena, &matchers, &count));
