@@ -136,10 +136,11 @@ static void prepare(struct mixed_row *row)
 {
     enum function_id id = row->mixed.pass->spec->function;
     bool is_marks = id == FUNCTION_RESETS || id == FUNCTION_CHANGES;
+    bool is_slope = id == FUNCTION_RATE || id == FUNCTION_INCREASE || id == FUNCTION_DELTA;
     if (is_marks && row->function->rule == HISTOGRAMS_COUNT)
         count_marks(row, id == FUNCTION_CHANGES);
     split(row);
-    if (row->function->rule == HISTOGRAMS_ALONE)
+    if (is_slope && row->mixed.pass->spec->extended == RANGE_PLAIN)
         count_histograms(&row->mixed);
     if (row->function->begin)
         row->function->begin(row->mixed.pass);

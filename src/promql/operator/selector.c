@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "chunk/samples.h"
+#include "model/histogram.h"
 #include "promql/histogram_stats.h"
 #include "promql/operator/source.h"
 #include "promql/row_store.h"
@@ -70,8 +71,53 @@ struct slice_counts {
     struct sample_tally *tally; /* NULL: not asked for */
 };
 
-/* Reads one series into a row. Where results are histograms of the series itself they live in the
- * scratch arena, which then is kept and replaced. */
+static size_t count_histograms(struct histogram *const *histograms, size_t count)
+{
+    const struct histogram *last = NULL;
+    size_t distinct = 0;
+    for (size_t i = 0; i < count; i++) {
+        distinct += histograms[i] && histograms[i] != last;
+        last = histograms[i] ? histograms[i] : last;
+    }
+    return distinct;
+}
+
+static void copy_histograms(struct histogram **histograms, size_t count, struct arena *arena)
+{
+    const struct histogram *last = NULL;
+    struct histogram *copy = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!histograms[i])
+            continue;
+        if (histograms[i] != last) {
+            last = histograms[i];
+            copy = histogram_copy(arena, last);
+        }
+        histograms[i] = copy;
+    }
+}
+
+/* The histograms of a row lie among the decoded samples: these are kept when many of them are in
+ * the row, else the row gets copies. */
+static void keep_histograms(struct arena **scratch, size_t sample_count, struct arena *arena,
+                            struct step_batch *batch, size_t row)
+{
+    struct histogram **histograms = step_batch_histograms(batch, row);
+    size_t count = batch->grid->count;
+    size_t used = histograms ? count_histograms(histograms, count) : 0;
+    if (used <= sample_count / 2) {
+        if (used > 0)
+            copy_histograms(histograms, count, arena);
+        arena_reset(*scratch);
+        return;
+    }
+    arena_keep(arena, *scratch);
+    struct budget *budget = arena_budget(*scratch);
+    arena_unref(*scratch);
+    *scratch = arena_create(budget);
+}
+
+/* Reads one series into a row. */
 static struct error *read_row(const struct selector *selector, const struct series *series,
                               struct arena **scratch, struct arena *arena, struct step_batch *batch,
                               size_t row, struct str *last_name, struct slice_counts *counts)
@@ -95,13 +141,10 @@ static struct error *read_row(const struct selector *selector, const struct seri
     if (counts->tally && is_instant)
         sample_tally_row(counts->tally, batch, row);
     bool keeps_samples = samples.histograms && window_call_keeps_samples(&selector->call);
-    if (keeps_samples && batch->first[row] != batch->last[row]) {
-        arena_keep(arena, *scratch);
-        arena_unref(*scratch);
-        *scratch = arena_create(selector->execution->budget);
-    } else {
+    if (keeps_samples)
+        keep_histograms(scratch, samples.count, arena, batch, row);
+    else
         arena_reset(*scratch);
-    }
     return NULL;
 }
 
