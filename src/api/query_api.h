@@ -53,6 +53,12 @@ struct query_api_config {
     int64_t metadata_range_ms;      /* --query.metadata.default-time-range; 0: all time */
     size_t query_memory_max; /* bytes of one request, within the server's own limit; 0: that */
     struct str tenant_header, default_tenant; /* empty: Thanos's own */
+    enum {
+        TENANT_OF_HEADER,
+        TENANT_OF_ORGANIZATION,
+        TENANT_OF_ORGANIZATIONAL_UNIT,
+        TENANT_OF_COMMON_NAME,
+    } tenant_field;          /* --query.tenant-certificate-field */
     bool enforce_tenancy;    /* --query.enforce-tenancy: only the tenant's series */
     struct str tenant_label; /* --query.tenant-label-name */
     struct str engine_name;  /* --query.promql-engine; empty: prometheus */

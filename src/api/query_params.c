@@ -33,8 +33,8 @@ struct error *query_params_replicas(const struct query_api_config *config,
     return NULL;
 }
 
-struct error *query_params_tenant(const struct query_api_config *config,
-                                  const struct http_request *req, struct str *out)
+static struct str tenant_of_header(const struct query_api_config *config,
+                                   const struct http_request *req)
 {
     struct str tenant = STR("");
     if (config->tenant_header.len)
@@ -43,6 +43,42 @@ struct error *query_params_tenant(const struct query_api_config *config,
         tenant = http_request_header(req, STR("THANOS-TENANT"));
     if (tenant.len == 0)
         tenant = config->default_tenant.len ? config->default_tenant : STR("default-tenant");
+    return tenant;
+}
+
+static struct error *tenant_of_certificate(const struct query_api_config *config,
+                                           const struct http_request *req, struct str *out)
+{
+    const struct tls_subject *subject = &req->subject;
+    const struct {
+        struct str value;
+        const char *name;
+    } fields[] = {
+        [TENANT_OF_ORGANIZATION] = {subject->organization, "organization"},
+        [TENANT_OF_ORGANIZATIONAL_UNIT] = {subject->organizational_unit, "organizationalUnit"},
+        [TENANT_OF_COMMON_NAME] = {subject->common_name, "commonName"},
+    };
+    if (!subject->is_known)
+        return error_create(ERROR_INVALID,
+                            "could not get required certificate field from client cert");
+    if (fields[config->tenant_field].value.len == 0)
+        return error_create(ERROR_INVALID, "could not get %s field from client cert",
+                            fields[config->tenant_field].name);
+    *out = fields[config->tenant_field].value;
+    return NULL;
+}
+
+struct error *query_params_tenant(const struct query_api_config *config,
+                                  const struct http_request *req, struct str *out)
+{
+    struct str tenant;
+    if (config->tenant_field == TENANT_OF_HEADER) {
+        tenant = tenant_of_header(config, req);
+    } else {
+        struct error *err = tenant_of_certificate(config, req, &tenant);
+        if (err)
+            return err;
+    }
     *out = tenant;
     /* It may become a folder's name. */
     if (str_find_char(tenant, '/') < tenant.len || str_equal(tenant, STR(".")) ||

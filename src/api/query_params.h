@@ -33,7 +33,8 @@ MUST_CHECK struct error *query_params_replicas(const struct query_api_config *co
 /* Whether the request is for Thanos's engine, which is the same one. */
 MUST_CHECK struct error *query_params_engine(const struct query_api_config *config,
                                              const struct http_request *req, bool *is_thanos);
-/* ERROR_INVALID "tenant name not valid". */
+/* Of the header, or of the client's certificate. ERROR_INVALID "tenant name not valid", or that the
+ * certificate does not tell. */
 MUST_CHECK struct error *query_params_tenant(const struct query_api_config *config,
                                              const struct http_request *req, struct str *out);
 /* How far an instant selector looks back in data of that resolution; 0: as the engine does. */

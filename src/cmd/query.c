@@ -156,7 +156,8 @@ static const struct flag query_flags[] = {
                 "Tenant of requests that name none."),
     FLAG_ENUM(QUERY, tenant_certificate_field, "query.tenant-certificate-field",
               "|organization|organizationalUnit|commonName", "",
-              "Field of the client certificate that names the tenant.", .later = true),
+              "Field of the client certificate that names the tenant; the header does not count "
+              "then."),
     FLAG_BOOL(QUERY, enforce_tenancy, "query.enforce-tenancy",
               "Restrict queries, series and labels to their tenant's series."),
     FLAG_STRING(QUERY, tenant_label, "query.tenant-label-name", "tenant_id", "Label for that."),
@@ -543,6 +544,7 @@ static void query_build_api(struct query *query)
         .default_tenant = config->default_tenant,
         .enforce_tenancy = config->enforce_tenancy,
         .tenant_label = config->tenant_label,
+        .tenant_field = config->tenant_certificate_field,
         .engine_name = config->engine ? STR("thanos") : STR("prometheus"),
         .disable_cors = config->disable_cors,
         .route_prefix = route_prefix_of(config, query->arena),

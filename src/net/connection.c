@@ -711,6 +711,14 @@ void connection_set_write_timeout(struct connection *connection, int64_t ms)
     connection->write_timeout_ms = ms;
 }
 
+void connection_subject(const struct connection *connection, struct arena *arena,
+                        struct tls_subject *out)
+{
+    *out = (struct tls_subject){0};
+    if (connection->tls && !connection->handshaking)
+        tls_session_subject(connection->tls, arena, out);
+}
+
 struct event_loop *connection_loop(const struct connection *connection)
 {
     return connection->loop;

@@ -16,8 +16,10 @@
 
 struct connection;
 struct event_loop;
+struct arena;
 struct tls_client;
 struct tls_server;
+struct tls_subject;
 
 /* May free the connection from any of these. */
 struct connection_handler {
@@ -80,6 +82,10 @@ void connection_write_shared(struct connection *connection, const void *data, si
 /* Sends what the socket takes now, the rest follows by itself. */
 void connection_flush(struct connection *connection);
 size_t connection_unsent(const struct connection *connection);
+
+/* Of the certificate that the peer has shown; none in the clear. Texts live in the arena. */
+void connection_subject(const struct connection *connection, struct arena *arena,
+                        struct tls_subject *out);
 
 struct event_loop *connection_loop(const struct connection *connection);
 struct str connection_peer(const struct connection *connection); /* "10.0.0.1:4242" */

@@ -359,6 +359,7 @@ static bool conn_open_exchange(struct http_connection *conn, const struct http1_
                                           rules,
                                           server->config.request_log};
     conn->exchange = http_exchange_create(&config, head, route, path, value);
+    connection_subject(conn->connection, conn->exchange->req.arena, &conn->exchange->req.subject);
     return true;
 }
 

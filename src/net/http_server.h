@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "net/tls_config.h"
 
 struct context;
 struct event_loops;
@@ -40,11 +41,12 @@ struct http_request { /* all of it lives in `arena`, which goes when the respons
     struct http_param
         *params; /* URL and form body together, the body's first; malformed forms: params_error */
     size_t param_count;
-    struct str params_error; /* empty: none */
-    struct str peer;         /* address:port of the client */
-    struct str path_value;   /* what the "*" of the route's pattern matched, decoded */
-    int64_t received_ns;     /* time_now_monotonic_ns() when the head was there; then it waited for
-                                its body and for its pool */
+    struct str params_error;    /* empty: none */
+    struct str peer;            /* address:port of the client */
+    struct tls_subject subject; /* of the client's certificate */
+    struct str path_value;      /* what the "*" of the route's pattern matched, decoded */
+    int64_t received_ns; /* time_now_monotonic_ns() when the head was there; then it waited for
+                            its body and for its pool */
 };
 
 struct str http_request_header(const struct http_request *req,

@@ -157,45 +157,6 @@ static int note_names(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
-/* Go's words for the alerts of a peer. */
-static const char *alert_text(int alert)
-{
-    static const struct {
-        int alert;
-        const char *text;
-    } alerts[] = {
-        {10, "unexpected message"},
-        {20, "bad record MAC"},
-        {22, "record overflow"},
-        {40, "handshake failure"},
-        {42, "bad certificate"},
-        {43, "unsupported certificate"},
-        {44, "revoked certificate"},
-        {45, "expired certificate"},
-        {46, "unknown certificate"},
-        {47, "illegal parameter"},
-        {48, "unknown certificate authority"},
-        {49, "access denied"},
-        {50, "error decoding message"},
-        {51, "error decrypting message"},
-        {70, "protocol version not supported"},
-        {71, "insufficient security level"},
-        {80, "internal error"},
-        {86, "inappropriate fallback"},
-        {90, "user canceled"},
-        {100, "no renegotiation"},
-        {109, "missing extension"},
-        {110, "unsupported extension"},
-        {112, "unrecognized name"},
-        {116, "certificate required"},
-        {120, "no application protocol"},
-    };
-    for (size_t i = 0; i < countof(alerts); i++)
-        if (alerts[i].alert == alert)
-            return alerts[i].text;
-    return "alert";
-}
-
 static const char *library_text(const struct tls_session *session, int reason)
 {
     switch (reason) {
@@ -237,7 +198,7 @@ static void reason_of_library(struct tls_session *session)
                  verify_text(verified));
     else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET)
         snprintf(session->reason, REASON_MAX, "remote error: tls: %s",
-                 alert_text(reason - SSL_AD_REASON_OFFSET));
+                 tls_alert_text(reason - SSL_AD_REASON_OFFSET));
     else if (text)
         snprintf(session->reason, REASON_MAX, "tls: %s", text);
     else
@@ -311,8 +272,10 @@ static struct error *pem_open(const struct tls_pem *pem, struct buf *text, BIO *
         err = file_read(pem->file, PEM_SIZE_MAX, text);
     else
         buf_append_str(text, pem->text);
-    if (err)
+    if (err) {
+        buf_deinit(text);
         return err;
+    }
     *out = BIO_new_mem_buf(text->len ? text->data : "", (int)text->len);
     if (!*out)
         bug("out of memory");
@@ -965,6 +928,39 @@ bool tls_session_pending(const struct tls_session *session)
 bool tls_session_ended(const struct tls_session *session)
 {
     return session->result != TLS_DONE;
+}
+
+static struct str name_entry(X509_NAME *name, int kind, bool last, struct arena *arena)
+{
+    int at = X509_NAME_get_index_by_NID(name, kind, -1), next;
+    while (last && at >= 0 && (next = X509_NAME_get_index_by_NID(name, kind, at)) >= 0)
+        at = next;
+    unsigned char *text = NULL;
+    int len = at < 0 ? -1
+                     : ASN1_STRING_to_UTF8(&text,
+                                           X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    if (len < 0)
+        return STR("");
+    struct str copy = arena_str(arena, (struct str){(const char *)text, (size_t)len});
+    OPENSSL_free(text);
+    return copy;
+}
+
+/* Of several entries Go takes the first, and of common names the last. */
+void tls_session_subject(const struct tls_session *session, struct arena *arena,
+                         struct tls_subject *out)
+{
+    X509 *certificate = SSL_get0_peer_certificate(session->ssl);
+    *out = (struct tls_subject){0};
+    if (!certificate || SSL_get_verify_result(session->ssl) != X509_V_OK ||
+        session->context->server.client_auth < TLS_VERIFY_CLIENT_CERT_IF_GIVEN)
+        return;
+    X509_NAME *name = X509_get_subject_name(certificate);
+    out->is_known = true;
+    out->organization = name_entry(name, NID_organizationName, false, arena);
+    out->organizational_unit = name_entry(name, NID_organizationalUnitName, false, arena);
+    out->common_name = name_entry(name, NID_commonName, true, arena);
+    ERR_clear_error();
 }
 
 void tls_session_close(struct tls_session *session)

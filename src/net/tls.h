@@ -69,6 +69,9 @@ enum tls_result tls_session_write(struct tls_session *session, const void *data,
 bool tls_session_pending(const struct tls_session *session);
 /* Reading has come to its end, good or bad, even if the socket tells of nothing. */
 bool tls_session_ended(const struct tls_session *session);
+/* Of the peer's certificate, after the handshake; texts live in the arena. */
+void tls_session_subject(const struct tls_session *session, struct arena *arena,
+                         struct tls_subject *out);
 /* Tells the peer, if the socket takes it now, that no more will come. */
 void tls_session_close(struct tls_session *session);
 /* Of a failure that is the socket's; 0: of TLS, and tls_session_error() tells. */

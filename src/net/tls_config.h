@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
 
@@ -15,6 +16,15 @@ enum tls_version { TLS_VERSION_1_0, TLS_VERSION_1_1, TLS_VERSION_1_2, TLS_VERSIO
 
 /* ERROR_INVALID "invalid TLS version: x, valid values are 1.0, 1.1, 1.2, 1.3". */
 MUST_CHECK struct error *tls_version_parse(struct str text, enum tls_version *out);
+
+/* Go's words for an alert of a peer: "bad certificate"; "alert" for unknown ones. */
+const char *tls_alert_text(int alert);
+
+/* The subject of a client's certificate that has been verified. */
+struct tls_subject {
+    bool is_known;                                             /* else there is none */
+    struct str organization, organizational_unit, common_name; /* empty: not in it */
+};
 
 struct tls_cipher {
     struct str name;     /* Go's: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" */

@@ -91,3 +91,41 @@ struct error *tls_curves_check(const struct str *names, size_t count)
     }
     return NULL;
 }
+
+const char *tls_alert_text(int alert)
+{
+    static const struct {
+        int alert;
+        const char *text;
+    } alerts[] = {
+        {10, "unexpected message"},
+        {20, "bad record MAC"},
+        {22, "record overflow"},
+        {40, "handshake failure"},
+        {42, "bad certificate"},
+        {43, "unsupported certificate"},
+        {44, "revoked certificate"},
+        {45, "expired certificate"},
+        {46, "unknown certificate"},
+        {47, "illegal parameter"},
+        {48, "unknown certificate authority"},
+        {49, "access denied"},
+        {50, "error decoding message"},
+        {51, "error decrypting message"},
+        {70, "protocol version not supported"},
+        {71, "insufficient security level"},
+        {80, "internal error"},
+        {86, "inappropriate fallback"},
+        {90, "user canceled"},
+        {100, "no renegotiation"},
+        {109, "missing extension"},
+        {110, "unsupported extension"},
+        {112, "unrecognized name"},
+        {116, "certificate required"},
+        {120, "no application protocol"},
+    };
+    for (size_t i = 0; i < countof(alerts); i++)
+        if (alerts[i].alert == alert)
+            return alerts[i].text;
+    return "alert";
+}

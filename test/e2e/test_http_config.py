@@ -3,6 +3,7 @@ the HTTP port, as the real Thanos answers them; the file and what it names may c
 
 import base64
 import http.client
+import json
 import socket
 import ssl
 import subprocess
@@ -11,6 +12,7 @@ import time
 import pytest
 
 from cluster import TOP, Background, wait_until
+from fake_prometheus import FakePrometheus, honest
 
 # of "secret", at bcrypt's least cost and at one that takes a while
 HASH = "$2b$04$CdbcDz5leZRnFfai7wcM7uNiWpXSJDBvyBbewxK1poH9OtWRHYADS"
@@ -27,10 +29,10 @@ def certificates(tmp_path_factory):
 class Server:
     """A query with a configuration of its HTTP port."""
 
-    def __init__(self, cluster, program, folder, config, wait=True):
+    def __init__(self, cluster, program, folder, config, wait=True, flags=()):
         self.folder, self.file = folder, cluster.folder / f"web-{len(cluster.processes.all)}.yml"
         self.file.write_text(config.replace("@", str(folder)))
-        self.component = cluster.start(program, "query", "query", [f"--http.config={self.file}"])
+        self.component = cluster.start(program, "query", "query", [f"--http.config={self.file}", *flags])
         self.port, self.process = self.component.port, self.component.process
         if wait:
             wait_until("the port is open", 20, lambda: socket.create_connection(("127.0.0.1", self.port)).close() is None)
@@ -73,6 +75,9 @@ def test_every_path_asks_for_a_known_user(cluster, certificates, program):
     wait_until("carol is in", 5, lambda: server.ask("/-/healthy", "carol").status == 200)
     assert server.ask("/-/healthy", "alice").status == 401
     assert "secret" not in server.process.log() and HASH not in server.process.log()
+    for page in ("/metrics", "/api/v1/status/flags", "/api/v1/status/runtimeinfo"):
+        text = server.ask(page, "carol").text
+        assert "secret" not in text and HASH not in text
 
 
 def test_headers_go_with_every_answer(cluster, certificates, program):
@@ -133,6 +138,26 @@ def test_over_the_limit_of_requests(cluster, certificates, program):
     answers = [server.ask() for _ in range(5)]
     assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[-1].text == "Too Many Requests\n"
+
+
+def test_the_tenant_of_a_certificate(cluster, certificates, program):
+    """Its common name is the one replica of which there is data, or another one."""
+    now_ms = int(time.time() * 1000)
+    fake = FakePrometheus(honest(now_ms), replica="client")
+    sidecar = cluster.sidecar("titan", fake.url)
+    server = Server(cluster, program, certificates, TLS % "VerifyClientCertIfGiven", flags=[
+        f"--endpoint={sidecar.grpc}", "--query.tenant-certificate-field=commonName", "--query.enforce-tenancy", "--query.tenant-label-name=replica"])
+    query = f"/api/v1/query?query=count(fake)&time={now_ms / 1000}"
+
+    def result(certificate):
+        return json.loads(server.ask(query, tls=True, certificate=certificate).text)["data"]["result"]
+
+    wait_until("the sidecar is in", 15, lambda: result("client"))
+    assert result("client")[0]["value"][1] == "10"
+    assert result("server") == []
+    none = server.ask(query, tls=True)
+    assert none.status in (400, 422, 500) and "could not get required certificate field from client cert" in none.text, none.text
+    fake.stop()
 
 
 @pytest.mark.parametrize("config, says", [
