@@ -694,6 +694,22 @@ static int query_run(const struct query_config *config, const struct flags *flag
     return exit_code;
 }
 
+/* What happens again and again must not happen all the time. */
+static struct error *check_intervals(const struct query_config *config)
+{
+    const struct {
+        const char *flag;
+        int64_t ms;
+    } intervals[] = {{"store.sd-dns-interval", config->dns_interval_ms},
+                     {"endpoint.sd-config-reload-interval", config->sd_reload_ms},
+                     {"store.sd-interval", config->sd_interval_ms},
+                     {"endpoint.info-timeout", config->info_timeout_ms}};
+    for (size_t i = 0; i < countof(intervals); i++)
+        if (intervals[i].ms <= 0)
+            return error_create(ERROR_INVALID, "--%s must be longer than 0", intervals[i].flag);
+    return NULL;
+}
+
 int query_main(int argc, char **argv)
 {
     struct common_flags common;
@@ -708,6 +724,8 @@ int query_main(int argc, char **argv)
     struct error *err = component_config_from_flags(&common, &component);
     if (!err && config.max_concurrent < 1)
         err = error_create(ERROR_INVALID, "--query.max-concurrent must be at least 1");
+    if (!err)
+        err = check_intervals(&config);
     component.queries_max = (size_t)config.max_concurrent;
     component.request_memory_max = (size_t)config.memory_max;
     component.tenant_header = config.tenant_header;

@@ -26,7 +26,9 @@ struct names {
 struct dns_provider {
     struct dns_provider_config config;
     struct event_loop *loop;
-    struct metric *lookups, *failures;
+    struct dns_counters {
+        struct metric *lookups, *failures;
+    } counters, older;
     struct metric_family *results;
     struct mutex lock;
     struct names names GUARDED_BY(lock); /* changed by resolve() only */
@@ -40,23 +42,32 @@ static char *metric_name(const char *prefix, const char *name)
     return out;
 }
 
+static struct dns_counters make_counters(struct metrics *metrics, const char *prefix)
+{
+    char *lookups = metric_name(prefix, "dns_lookups_total");
+    char *failures = metric_name(prefix, "dns_failures_total");
+    struct dns_counters counters = {
+        metrics_counter(metrics, lookups, "The number of DNS lookups resolutions attempts"),
+        metrics_counter(metrics, failures, "The number of DNS lookup failures"),
+    };
+    free(lookups);
+    free(failures);
+    return counters;
+}
+
 static void provider_make_metrics(struct dns_provider *provider)
 {
     static const char *const labels[] = {"addr"};
-    struct metrics *metrics = provider->config.metrics;
-    if (!metrics)
+    const struct dns_provider_config *config = &provider->config;
+    if (!config->metrics)
         return;
-    char *lookups = metric_name(provider->config.prefix, "dns_lookups_total");
-    char *failures = metric_name(provider->config.prefix, "dns_failures_total");
-    char *results = metric_name(provider->config.prefix, "dns_provider_results");
-    provider->lookups =
-        metrics_counter(metrics, lookups, "The number of DNS lookups resolutions attempts");
-    provider->failures = metrics_counter(metrics, failures, "The number of DNS lookup failures");
+    provider->counters = make_counters(config->metrics, config->prefix);
+    if (config->older_prefix)
+        provider->older = make_counters(config->metrics, config->older_prefix);
+    char *results = metric_name(config->prefix, "dns_provider_results");
     provider->results = metrics_gauge_family(
-        metrics, results, "The number of resolved endpoints for each configured address", labels,
-        1);
-    free(lookups);
-    free(failures);
+        config->metrics, results, "The number of resolved endpoints for each configured address",
+        labels, 1);
     free(results);
 }
 
@@ -173,7 +184,8 @@ struct resolving {
 static void resolving_fail(struct resolving *round, struct str address, struct error *err)
 {
     struct name old;
-    metric_inc(round->provider->failures);
+    metric_inc(round->provider->counters.failures);
+    metric_inc(round->provider->older.failures);
     error_keep_first(&round->first, err);
     round->failed++;
     if (names_find(&round->old, address, &old))
@@ -192,7 +204,8 @@ static void resolving_add(struct resolving *round, struct str address)
     for (size_t i = 0; i < round->count; i++)
         if (str_equal(round->wanted[i].address, address))
             return;
-    metric_inc(round->provider->lookups);
+    metric_inc(round->provider->counters.lookups);
+    metric_inc(round->provider->older.lookups);
     struct error *err =
         wanted_parse(address, &round->wanted[round->count], &round->lookups[round->count]);
     if (err)

@@ -17,7 +17,8 @@ struct dns_provider_config {
     const char *servers; /* as in dns_config */
     struct log *log;     /* tells of names without any address */
     struct metrics *metrics;
-    const char *prefix; /* of the metrics: "thanos_query_endpoints_" dns_lookups_total */
+    const char *prefix;       /* of the metrics: "thanos_query_endpoints_" dns_lookups_total */
+    const char *older_prefix; /* of the two counters once more; NULL: nothing */
 };
 
 struct dns_provider *dns_provider_create(const struct dns_provider_config *config);

@@ -271,14 +271,15 @@ static void discovery_run(void *arg)
 /* -- making -- */
 
 static struct dns_provider *provider_create(const struct endpoint_discovery_config *config,
-                                            const char *prefix)
+                                            const char *prefix, const char *older_prefix)
 {
     return dns_provider_create(&(struct dns_provider_config){.loops = config->loops,
                                                              .resolver = config->resolver,
                                                              .servers = config->dns_servers,
                                                              .log = config->log,
                                                              .metrics = config->metrics,
-                                                             .prefix = prefix});
+                                                             .prefix = prefix,
+                                                             .older_prefix = older_prefix});
 }
 
 struct error *endpoint_discovery_create(const struct endpoint_discovery_config *config,
@@ -292,8 +293,10 @@ struct error *endpoint_discovery_create(const struct endpoint_discovery_config *
     discovery->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     discovery->file_arena = arena_create(NULL);
     discovery->watch = file_watch_create();
-    discovery->names = provider_create(config, "thanos_query_endpoints_");
-    discovery->groups = provider_create(config, "thanos_query_endpoint_groups_");
+    /* Thanos's mixin still asks for the older names. */
+    discovery->names =
+        provider_create(config, "thanos_query_endpoints_", "thanos_query_store_apis_");
+    discovery->groups = provider_create(config, "thanos_query_endpoint_groups_", NULL);
     discovery->config_due_ms = discovery->files_due_ms = INT64_MAX;
     struct error *err = config_load(discovery, &changed);
     if (!err && config->sd_file_count)

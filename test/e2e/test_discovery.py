@@ -2,11 +2,12 @@
 with members that come and go, files that change on disk, strict endpoints."""
 
 import json
+import subprocess
 import time
 
 import pytest
 
-from cluster import Cluster, wait_until
+from cluster import TOP, Cluster, wait_until
 from name_server import NameServer, why_not
 
 PROGRAMS = ("titan", "thanos")
@@ -89,6 +90,8 @@ def test_members_of_a_service_come_and_go(world):
         wait_until("lookups fail", 20, lambda: metric(started, "thanos_query_endpoints_dns_failures_total") >= before + 2)
         wait_names(started, c.grpc)
         assert metric(started, "thanos_query_endpoints_dns_lookups_total") > before
+        if started.program == "titan":  # what the mixin's alerts ask for
+            assert metric(started, "thanos_query_store_apis_dns_failures_total") >= before + 2
 
     # One that says there is nothing: then there is nothing.
     world.names.serve(services={})
@@ -305,3 +308,40 @@ def test_partial_response_by_flag_is_that_of_thanos(world):
         answers.append((refused.status, refused.json["errorType"], allowed.status, len(allowed.json["warnings"])))
         strict.stop()
     assert answers[0] == answers[1], answers
+
+
+def test_each_endpoint_has_its_own_tls(world):
+    """Two sidecars with TLS, one of another authority, and one in the clear, behind one query."""
+    folder = world.cluster.folder / "certificates"
+    folder.mkdir()
+    subprocess.run([TOP / "test/support/make-certificates", folder], check=True)
+    sidecars = [world.cluster.sidecar("titan", world.prometheus, [f"--grpc-server-tls-cert={folder}/{name}.crt", f"--grpc-server-tls-key={folder}/{name}.key"])
+                for name in ("server", "other-server")]
+    good, other, plain = sidecars[0].grpc, sidecars[1].grpc, world.sidecars[0].grpc
+    config = f"""
+default_client_config: {{tls_config: {{ca_file: {folder}/ca.crt}}}}
+endpoints:
+- address: {good}
+- address: {other}
+  client_config: {{tls_config: {{enabled: true, insecure_skip_verify: true, min_version: "1.2"}}, compression: snappy}}
+- address: {plain}
+  client_config: {{tls_config: {{enabled: false}}}}
+- address: 127.0.0.1:9
+  client_config: {{tls_config: {{enabled: true, ca_file: /nowhere/ca.crt}}}}
+"""
+    for program in PROGRAMS:
+        started = query(world, program, f"--endpoint.sd-config={config}")
+        wait_names(started, good, other, plain)
+        answer = started.data("/query", {"query": "count(up)", "time": time.time(), "partial_response": "false"})
+        assert answer["result"][0]["value"][1] == "1"
+        assert "skipping endpoint due to TLS configuration error" in started.process.log()
+        started.stop()
+    for sidecar in sidecars:
+        sidecar.stop()
+
+
+def test_what_is_repeated_needs_an_interval(world):
+    for flag in ("--store.sd-dns-interval=0s", "--store.sd-interval=0s", "--endpoint.sd-config-reload-interval=0s"):
+        started = world.cluster.query("titan", [], flags=[flag], wait=False)
+        assert started.process.child.wait(20) != 0 and "must be longer than 0" in started.process.log(), started.process.log()
+        world.cluster.processes.all.remove(started.process)
