@@ -509,7 +509,22 @@ static struct str route_prefix_of(const struct query_config *config, struct aren
 /* What a user may expect of flags and does not get. */
 static void warn_of_flags(const struct query *query)
 {
+    const struct query_config *config = query->config;
     struct log *log = component_log(query->component);
+    const struct {
+        bool is_set;
+        const char *flag, *why;
+    } idle[] = {
+        {config->max_concurrent_select != 4, "query.max-concurrent-select",
+         "selects of a query all run at once, in its memory"},
+        {config->disable_fallback, "query.disable-fallback", "there is one engine"},
+        {config->strategy != 0, "grpc.proxy-strategy", "streams are merged as they arrive"},
+        {config->lazy_buffer != 20, "query.lazy-retrieval-max-buffered-responses",
+         "streams are merged as they arrive"},
+    };
+    for (size_t i = 0; i < countof(idle); i++)
+        if (idle[i].is_set)
+            log_warn(log, "flag has no effect", KV("flag", idle[i].flag), KV("why", idle[i].why));
     if (query->config->prefix_header.len)
         log_warn(log, "no web UI, so --web.prefix-header has no effect");
     if (query->config->enforce_tenancy)
