@@ -75,7 +75,7 @@ struct error *param_duration(const struct http_request *req, const char *name, i
     return error_wrap(param_parse_duration(text, ns), "'%s' parameter", name);
 }
 
-struct error *param_bool(const struct http_request *req, const char *name, bool *out)
+bool param_parse_bool(struct str text, bool *out)
 {
     static const struct {
         struct str word;
@@ -86,14 +86,19 @@ struct error *param_bool(const struct http_request *req, const char *name, bool 
         {STR_INIT("0"), false},     {STR_INIT("f"), false},     {STR_INIT("F"), false},
         {STR_INIT("false"), false}, {STR_INIT("FALSE"), false}, {STR_INIT("False"), false},
     };
-    struct str text = param_get(req, name);
-    if (text.len == 0)
-        return NULL;
     for (size_t i = 0; i < countof(words); i++)
         if (str_equal(text, words[i].word)) {
             *out = words[i].value;
-            return NULL;
+            return true;
         }
+    return false;
+}
+
+struct error *param_bool(const struct http_request *req, const char *name, bool *out)
+{
+    struct str text = param_get(req, name);
+    if (text.len == 0 || param_parse_bool(text, out))
+        return NULL;
     struct str shown = str_slice(text, 0, TEXT_SHOWN_MAX);
     return error_create(ERROR_INVALID,
                         "'%s' parameter: strconv.ParseBool: parsing \"%.*s\": invalid syntax", name,

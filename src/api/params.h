@@ -24,6 +24,9 @@ MUST_CHECK struct error *param_parse_time(struct str text, int64_t *ms);
 /* Seconds with a fraction and a sign, or Prometheus's units. */
 MUST_CHECK struct error *param_parse_duration(struct str text, int64_t *ns);
 
+/* Go's words for true and false; false for others. */
+bool param_parse_bool(struct str text, bool *out);
+
 /* These leave *out as it is when the parameter is absent. */
 MUST_CHECK struct error *param_time(const struct http_request *req, const char *name, int64_t *ms);
 MUST_CHECK struct error *param_bool(const struct http_request *req, const char *name, bool *out);

@@ -179,6 +179,23 @@ static struct error *read_lookback(const struct query_api_config *config,
     return err;
 }
 
+/* Prometheus's header for one query. */
+static struct error *read_start_times(const struct http_request *req, struct query_params *out)
+{
+    static const char name[] = "X-Prometheus-Use-Start-Timestamps";
+    struct str text = http_request_header(req, str_from(name));
+    bool is_on = false;
+    if (text.len == 0)
+        return NULL;
+    if (!param_parse_bool(text, &is_on))
+        return error_create(
+            ERROR_INVALID,
+            "error parsing %s header: strconv.ParseBool: parsing \"%.*s\": invalid syntax", name,
+            STR_ARG(str_slice(text, 0, 100)));
+    out->query.start_times = is_on ? START_TIMES_ON : START_TIMES_OFF;
+    return NULL;
+}
+
 static struct error *read_rest(const struct http_request *req, struct query_params *out)
 {
     struct str analyze = param_get(req, "analyze");
@@ -188,7 +205,8 @@ static struct error *read_rest(const struct http_request *req, struct query_para
     out->shows_stats = param_get(req, "stats").len > 0;
     out->query.wants_stats = out->shows_stats || out->query.wants_plan;
     out->query.text = param_get(req, "query");
-    return param_limit(req, &out->limit);
+    struct error *err = read_start_times(req, out);
+    return err ? err : param_limit(req, &out->limit);
 }
 
 struct error *query_params_instant(const struct query_api_config *config,

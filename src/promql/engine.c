@@ -281,7 +281,9 @@ static struct execution execution_of(const struct engine *engine, struct store *
         .budget = context_budget(ctx),
         .delayed_names = engine->config.delayed_name_removal,
         .type_and_unit_labels = engine->config.type_and_unit_labels,
-        .use_start_timestamps = engine->config.use_start_timestamps,
+        .use_start_timestamps = query->start_times == START_TIMES_BY_FLAG
+                                    ? engine->config.use_start_timestamps
+                                    : query->start_times == START_TIMES_ON,
         .dedup = DEDUP_OFF,
         .partial = query->partial,
         .store_matches = query->store_matches,

@@ -42,6 +42,8 @@ void engine_free(struct engine *engine);
 /* Which features its parser knows. */
 struct parse_options engine_parse_options(const struct engine *engine);
 
+enum start_time_use { START_TIMES_BY_FLAG, START_TIMES_OFF, START_TIMES_ON };
+
 struct engine_query {
     struct str text;
     bool instant; /* at start_ms; end and step are not read */
@@ -54,6 +56,7 @@ struct engine_query {
     const struct store_match *store_matches; /* storeMatch[] selectors, passed to the store */
     size_t store_match_count;
     struct shard shard;
+    enum start_time_use start_times;
     bool is_thanos;    /* counted as a query of Thanos's engine */
     int64_t queued_ns; /* that the query waited; for metrics */
     bool wants_plan;   /* the plan with the samples of its parts; needs wants_stats */

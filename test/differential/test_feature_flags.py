@@ -20,8 +20,8 @@ CASES = {
 }
 
 
-def answer(component, query):
-    reply = component.get("/api/v1/query", {"query": query, "time": 1000})
+def answer(component, query, **more):
+    reply = component.get("/api/v1/query", {"query": query, "time": 1000}, **more)
     return (reply.status, reply.json["status"], reply.json.get("errorType"), (reply.json.get("error") or "").removeprefix("invalid parameter \"query\": "))
 
 
@@ -34,6 +34,14 @@ def test_constructs_need_their_flags(cluster, features):
         got, want = answer(titan, query), answer(prometheus, query)
         assert got == want, query
         assert (got[1] == "success") == (needed is None or needed in features), (query, got)
+
+
+def test_start_timestamps_are_a_matter_of_one_query_too(cluster):
+    titan, prometheus = cluster.query("titan", []), cluster.prometheus("p", [])
+    for word in ("true", "0", "F", "yes", " "):
+        headers = {"X-Prometheus-Use-Start-Timestamps": word}
+        got, want = answer(titan, "up", headers=headers), answer(prometheus, "up", headers=headers)
+        assert got[:3] == want[:3] and want[3].endswith(got[3]), word
 
 
 def test_functions_of_thanos_need_their_flag(cluster):
