@@ -108,6 +108,21 @@ def test_who_is_not_to_be_trusted_is_refused_and_the_log_says_why(cluster, certi
         assert sidecar.grpc not in healthy(query), name
 
 
+@pytest.mark.parametrize("program", ["titan", "thanos"])
+def test_each_endpoint_has_its_own_tls(cluster, certificates, servers, tmp_path, program):
+    """One with a client's certificate, one whose certificate is for another name, one in the clear."""
+    both, other, plain = servers("titan", server_flags(certificates)), servers("thanos", server_flags(certificates, "wrong-name", None)), servers("titan", [])
+    (tmp_path / "endpoints.yml").write_text(f"""
+default_client_config: {{tls_config: {{enabled: true, ca_file: {certificates}/ca.crt, cert_file: {certificates}/client.crt, key_file: {certificates}/client.key}}}}
+endpoints:
+- address: {both.grpc}
+- {{address: {other.grpc}, client_config: {{tls_config: {{ca_file: {certificates}/ca.crt}}, server_name: elsewhere.example}}}}
+- {{address: {plain.grpc}, client_config: {{tls_config: {{enabled: false}}}}}}
+""")
+    query = cluster.query(program, [], flags=[f"--endpoint.sd-config-file={tmp_path}/endpoints.yml"])
+    wait_until("all three are in", 20, lambda: set(healthy(query)) == {both.grpc, other.grpc, plain.grpc})
+
+
 def served_certificate(component, folder, client="client"):
     context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
     context.load_cert_chain(f"{folder}/{client}.crt", f"{folder}/{client}.key")
