@@ -193,6 +193,8 @@ static void reason_of_library(struct tls_session *session)
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED &&
         (verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH))
         ERR_clear_error(); /* note_names() has said it */
+    else if (verified == X509_V_ERR_APPLICATION_VERIFICATION)
+        set_reason(session, "could not find allowed SANs in client cert");
     else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
         snprintf(session->reason, REASON_MAX, "tls: failed to verify certificate: x509: %s",
                  verify_text(verified));
@@ -441,9 +443,32 @@ static struct error *set_curves(SSL_CTX *ssl, const struct tls_server_config *co
     return err;
 }
 
-static int accept_any(int ok UNUSED, X509_STORE_CTX *store UNUSED)
+static bool is_allowed_san(void *arg, struct str name)
 {
-    return 1;
+    const struct tls_server_config *config = arg;
+    for (size_t i = 0; i < config->client_san_count; i++)
+        if (str_equal(name, config->client_sans[i]))
+            return true;
+    return false;
+}
+
+/* The client's own certificate, when it is well otherwise, must have one of the allowed names. */
+static int check_names(int ok, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct tls_session *session = SSL_get_app_data(ssl);
+    struct tls_server_config *config = &session->context->server;
+    if (!ok || config->client_san_count == 0 || X509_STORE_CTX_get_error_depth(store) != 0 ||
+        each_san(X509_STORE_CTX_get0_cert(store), is_allowed_san, config))
+        return ok;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+/* Whoever has signed it. */
+static int check_names_only(int ok, X509_STORE_CTX *store)
+{
+    return ok ? check_names(ok, store) : 1;
 }
 
 static int choose_protocol(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len,
@@ -474,16 +499,17 @@ static void set_verification(struct tls_context *context, SSL_CTX *ssl)
         SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL);
         break;
     case TLS_REQUEST_CLIENT_CERT:
-        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, accept_any);
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, check_names_only);
         break;
     case TLS_REQUIRE_ANY_CLIENT_CERT:
-        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, accept_any);
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           check_names_only);
         break;
     case TLS_VERIFY_CLIENT_CERT_IF_GIVEN:
-        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, check_names);
         break;
     case TLS_REQUIRE_AND_VERIFY_CLIENT_CERT:
-        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, check_names);
         break;
     }
 }
@@ -835,28 +861,6 @@ static enum tls_result begin_accept(struct tls_session *session)
     return TLS_FAILED;
 }
 
-static bool is_allowed_san(void *arg, struct str name)
-{
-    const struct tls_server_config *config = arg;
-    for (size_t i = 0; i < config->client_san_count; i++)
-        if (str_equal(name, config->client_sans[i]))
-            return true;
-    return false;
-}
-
-/* A client that shows no certificate has none to be refused for. */
-static bool peer_is_allowed(struct tls_session *session)
-{
-    struct tls_server_config *config = &session->context->server;
-    X509 *certificate = SSL_get0_peer_certificate(session->ssl);
-    if (config->client_san_count == 0 || !certificate)
-        return true;
-    if (each_san(certificate, is_allowed_san, config))
-        return true;
-    set_reason(session, "could not find allowed SANs in client cert");
-    return false;
-}
-
 static enum tls_result run_handshake(struct tls_session *session)
 {
     if (session->context->is_server && !session->begun) {
@@ -873,7 +877,7 @@ static enum tls_result run_handshake(struct tls_session *session)
     int code = SSL_do_handshake(session->ssl);
     if (code != 1)
         return session_result(session, code);
-    return peer_is_allowed(session) ? TLS_DONE : TLS_FAILED;
+    return TLS_DONE;
 }
 
 enum tls_result tls_session_handshake(struct tls_session *session)

@@ -257,6 +257,12 @@ TEST(a_client_must_have_one_of_the_allowed_names)
     struct outcome outcome = try_both(&server, &client, "localhost");
     CHECK_EQ(outcome.server, TLS_FAILED);
     check_text(outcome.server_text, "could not find allowed SANs in client cert");
+    CHECK_EQ(outcome.client, TLS_FAILED); /* it has been told */
+    server.client_auth = TLS_REQUIRE_ANY_CLIENT_CERT;
+    server.client_ca.file = path("other-ca.crt");
+    check_text(try_both(&server, &client, "localhost").server_text, "could not find allowed SANs");
+    server.client_san_count = 2;
+    CHECK_EQ(try_both(&server, &client, "localhost").server, TLS_DONE);
 }
 
 static void check_server(const struct tls_server_config *config, const char *part)
