@@ -97,10 +97,15 @@ static void add(struct annotations *annotations, enum annotation_kind kind,
 
     mutex_lock(&annotations->lock);
     struct annotation *item = find_or_add(annotations, kind, text.data);
-    if (item) {
-        item->times += times;
+    bool is_first = item && item->times == 0;
+    if (item && times > 0 && (is_first || is_later(item->order, order))) {
+        item->position = position; /* of what is counted the first one */
+        item->order = order;
+    } else if (item && times == 0) {
         move_position(item, position, order);
     }
+    if (item)
+        item->times += times;
     mutex_unlock(&annotations->lock);
 }
 

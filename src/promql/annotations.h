@@ -28,7 +28,8 @@ void annotations_free(struct annotations *annotations); /* NULL is fine */
 /* Without "PromQL warning: " and without the place: both are put around it at the end. */
 void annotations_add(struct annotations *annotations, enum annotation_kind kind,
                      struct position position, const char *format, ...) PRINTF_LIKE(4, 5);
-/* The same, for something that happened count times; the sum is told when it is more than one. */
+/* The same, for something that happened count times; the sum is told when it is more than one, with
+ * the first place. */
 void annotations_add_counted(struct annotations *annotations, enum annotation_kind kind,
                              struct position position, uint64_t count, const char *format, ...)
     PRINTF_LIKE(5, 6);
