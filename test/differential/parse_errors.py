@@ -103,6 +103,28 @@ def capture(path, prometheus):
     path.write_text("\n".join(out) + "\n")
 
 
+def compare(prometheus, parser, corpus, count, seed, all_features):
+    """How many queries there were, how many Prometheus refuses, and a text for each that is answered differently."""
+    rng = random.Random(seed)
+    corpus = [path.read_bytes() for path in sorted(pathlib.Path(corpus).iterdir())]
+    corpus = [query for query in corpus if query and b"\0" not in query and len(query) < 4000]
+    queries = corpus + [query for query in (mutate(rng, corpus) for _ in range(count)) if query]
+    got = titan(parser, queries, all_features)
+    server = Prometheus(prometheus, all_features)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            want = list(pool.map(server.answer, queries))
+    finally:
+        server.close()
+    differences = []
+    for query, ours, theirs in zip(queries, got, want):
+        ours = "=" if ours.startswith("=") else ours
+        if ours == theirs or ("error parsing regexp" in ours and "error parsing regexp" in theirs):
+            continue
+        differences.append(f"{query!r}\n  prometheus {theirs}\n  titan      {ours}")
+    return len(queries), sum(1 for text in want if text != "="), differences
+
+
 def main():
     args = argparse.ArgumentParser()
     args.add_argument("--prometheus", required=True)
@@ -121,28 +143,10 @@ def main():
         finally:
             prometheus.close()
         return 0
-    rng = random.Random(args.seed)
-    corpus = [path.read_bytes() for path in sorted(pathlib.Path(args.corpus).iterdir())]
-    corpus = [query for query in corpus if query and b"\0" not in query and len(query) < 4000]
-    queries = corpus + [query for query in (mutate(rng, corpus) for _ in range(args.count)) if query]
-    got = titan(args.titan, queries, args.all_features)
-    prometheus = Prometheus(args.prometheus, args.all_features)
-    try:
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            want = list(pool.map(prometheus.answer, queries))
-    finally:
-        prometheus.close()
-    different = 0
-    for query, ours, theirs in zip(queries, got, want):
-        ours = "=" if ours.startswith("=") else ours
-        if ours == theirs or ("error parsing regexp" in ours and "error parsing regexp" in theirs):
-            continue
-        different += 1
-        if different <= args.show:
-            print(f"{query!r}\n  prometheus {theirs}\n  titan      {ours}")
-    refused = sum(1 for text in want if text != "=")
-    print(f"{len(queries)} queries, {refused} refused by prometheus, {different} answered differently")
-    return 1 if different else 0
+    queries, refused, differences = compare(args.prometheus, args.titan, args.corpus, args.count, args.seed, args.all_features)
+    print("\n".join(differences[:args.show]))
+    print(f"{queries} queries, {refused} refused by prometheus, {len(differences)} answered differently")
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":
