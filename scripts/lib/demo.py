@@ -1,9 +1,11 @@
 """The demo: starts the parts, asks a few questions, checks the answers. See scripts/demo."""
 
 import argparse
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,12 +14,14 @@ from pathlib import Path
 from processes import Processes, http, port_or_free, wait_until
 
 SCRAPE_SECONDS = 2
+HISTORY_DAYS, HISTORY_STEP = 3, 60  # seconds
 
 
 class Parts:
-    def __init__(self, titan, prometheus, node_exporter, folder):
+    def __init__(self, titan, prometheus, promtool, node_exporter, folder):
         self.folder, self.processes = Path(folder), Processes(folder)
         self.node = port_or_free(9100)
+        self.make_history(promtool)
         start = self.processes.start
         start("node-exporter", [node_exporter, f"--web.listen-address=127.0.0.1:{self.node}"])
         self.prometheus = {replica: port_or_free(port) for replica, port in (("a", 9090), ("b", 9091))}
@@ -29,9 +33,25 @@ class Parts:
             http_port, grpc_port = self.sidecars[replica]
             start(f"sidecar-{replica}", [titan, "sidecar", f"--prometheus.url=http://127.0.0.1:{self.prometheus[replica]}",
                                          f"--http-address=127.0.0.1:{http_port}", f"--grpc-address=127.0.0.1:{grpc_port}"])
+        self.store = (port_or_free(10932), port_or_free(10931))
+        bucket = json.dumps({"type": "FILESYSTEM", "config": {"directory": str(self.folder / "bucket")}})
+        start("store", [titan, "store", f"--objstore.config={bucket}", f"--data-dir={self.folder}/store", "--consistency-delay=0s",
+                        f"--http-address=127.0.0.1:{self.store[0]}", f"--grpc-address=127.0.0.1:{self.store[1]}"])
         self.query = port_or_free(10922)
         start("query", [titan, "query", f"--http-address=127.0.0.1:{self.query}", f"--grpc-address=127.0.0.1:{port_or_free(10921)}",
-                        "--query.replica-label=replica", *(f"--endpoint=127.0.0.1:{grpc}" for _, grpc in self.sidecars.values())])
+                        "--query.replica-label=replica", *(f"--endpoint=127.0.0.1:{grpc}" for _, grpc in [*self.sidecars.values(), self.store])])
+
+    def make_history(self, promtool):
+        """Days of `up` of this machine in a bucket, as the sidecar of replica a would have left them."""
+        bucket, now = self.folder / "bucket", int(time.time())
+        self.history = range(now - HISTORY_DAYS * 86400, now - 300, HISTORY_STEP)
+        text = self.folder / "history.txt"
+        text.write_text("# TYPE up gauge\n" + "".join(f'up{{instance="127.0.0.1:{self.node}",job="node"}} 1 {at}\n' for at in self.history) + "# EOF\n")
+        subprocess.run([promtool, "tsdb", "create-blocks-from", "openmetrics", text, bucket], check=True, stdout=subprocess.DEVNULL)
+        for path in bucket.glob("*/meta.json"):
+            meta = json.loads(path.read_text())
+            meta["thanos"] = {"labels": {"cluster": "demo", "replica": "a"}, "downsample": {"resolution": 0}, "source": "sidecar"}
+            path.write_text(json.dumps(meta))
 
     def start_prometheus(self, program, replica):
         targets = {"prometheus": [f"127.0.0.1:{port}" for port in self.prometheus.values()], "node": [f"127.0.0.1:{self.node}"]}
@@ -44,7 +64,7 @@ class Parts:
 
     def wait(self):
         """Until each part is ready and both replicas have scraped each target a few times."""
-        for process, port in zip(self.processes.all[1:], [*self.prometheus.values(), *(http_port for http_port, _ in self.sidecars.values()), self.query]):
+        for process, port in zip(self.processes.all[1:], [*self.prometheus.values(), *(http_port for http_port, _ in self.sidecars.values()), self.store[0], self.query]):
             process.wait_ready(f"http://127.0.0.1:{port}/-/ready")
             print(f"  {process.name} is ready", flush=True)
 
@@ -67,8 +87,9 @@ def total_memory():
             return int(line.split()[1]) * 1024
 
 
-def questions():
+def questions(parts):
     """(what, query, parameters, what the numbers have to be)"""
+    old = len(parts.history)
     return [
         ("targets, each once", "count(up)", {}, lambda numbers: numbers == [3]),
         ("the same without deduplication", "count(up)", {"dedup": "false"}, lambda numbers: numbers == [6]),
@@ -81,6 +102,9 @@ def questions():
         ("samples scraped a second", "sum(rate(prometheus_tsdb_head_samples_appended_total[10s]))", {}, lambda numbers: len(numbers) == 1 and numbers[0] > 0),
         ("the slowest tenth of HTTP requests", "histogram_quantile(0.9, sum by (le) (prometheus_http_request_duration_seconds_bucket))", {},
          lambda numbers: len(numbers) == 1 and numbers[0] >= 0),
+        (f"history of {HISTORY_DAYS} days, and live samples", f'count_over_time(up{{job="node"}}[{HISTORY_DAYS + 1}d])', {},
+         lambda numbers: len(numbers) == 1 and numbers[0] > old),
+        ("history alone, a day ago", 'up{job="node"} offset 1d', {}, lambda numbers: numbers == [1]),
     ]
 
 
@@ -93,7 +117,7 @@ def answers(parts):
         wrong += not good
         print(f"  {'ok   ' if good else 'WRONG'} {what:36} {text:92.92} = {answer}", flush=True)
 
-    for what, query, params, right in questions():
+    for what, query, params, right in questions(parts):
         answer = parts.ask(query, **params)
         try:
             result = answer.json["data"]["result"]
@@ -119,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/demo")
     parser.add_argument("titan")
     parser.add_argument("prometheus")
+    parser.add_argument("promtool")
     parser.add_argument("node_exporter")
     parser.add_argument("--once", action="store_true")
     options = parser.parse_args()
@@ -126,13 +151,14 @@ def main():
     folder = tempfile.mkdtemp(prefix="titan-demo-")
     parts = None
     try:
-        print("starting two Prometheus servers, two sidecars, a query", flush=True)
-        parts = Parts(os.path.abspath(options.titan), options.prometheus, options.node_exporter, folder)
+        print("starting two Prometheus servers, two sidecars, a store gateway, a query", flush=True)
+        parts = Parts(os.path.abspath(options.titan), options.prometheus, options.promtool, options.node_exporter, folder)
         parts.wait()
         wrong = answers(parts)
         if not options.once:
             print(f"\n  query        http://127.0.0.1:{parts.query}/api/v1/query?query=up")
             print(f"  endpoints    http://127.0.0.1:{parts.query}/api/v1/stores")
+            print(f"  blocks       http://127.0.0.1:{parts.store[0]}/api/v1/blocks?view=loaded")
             for replica, port in parts.prometheus.items():
                 print(f"  Prometheus {replica} http://127.0.0.1:{port}   its sidecar http://127.0.0.1:{parts.sidecars[replica][0]}/metrics")
             print("\nCtrl-C ends it all", flush=True)
