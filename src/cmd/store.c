@@ -38,6 +38,7 @@ struct store_config {
     bool web_disable, disable_cors, no_admin;
     struct str external_prefix, prefix_header, web_label;
     int64_t matcher_cache_size;
+    int64_t memory_max;
     int64_t batch_size, series_guess, chunk_guess, offset_sampling, idle_ms;
 };
 
@@ -105,6 +106,9 @@ static const struct flag store_flags[] = {
     FLAG_BOOL(STORE, no_admin, "disable-admin-operations", "Forbid marking of blocks."),
     FLAG_CONTENT(STORE, caching_bucket, "store.caching-bucket.config",
                  "Cache of metas, lists and ranges (YAML).", .hidden = true, .later = true),
+    FLAG_BYTES(STORE, memory_max, "store.memory-limit", "0",
+               "Memory that all requests together may take; over it, one fails. 0: what "
+               "--enable-auto-gomemlimit gives. Titan's own."),
     FLAG_INT(STORE, batch_size, "debug.series-batch-size", "10000", "No effect.", .hidden = true),
     FLAG_UINT(STORE, series_guess, "debug.estimated-max-series-size", "65536", "No effect.",
               .hidden = true),
@@ -369,6 +373,8 @@ int store_main(int argc, char **argv)
                                &exit_code))
         return exit_code;
     struct error *err = component_config_from_flags(&common, &component);
+    if (!err && config.memory_max > 0)
+        component.memory_max = (size_t)config.memory_max;
     exit_code = err ? component_refuse("store", err) : gateway_run(&config, &component);
     flags_free(flags);
     return exit_code;
