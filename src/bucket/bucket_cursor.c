@@ -16,11 +16,13 @@ enum {
 };
 
 struct error *bucket_cursors_init(struct bucket_cursors *cursors, struct bucket *bucket,
-                                  struct bucket_block *const *blocks, size_t count,
-                                  const struct store_query *query, struct budget *budget)
+                                  struct index_cache *cache, struct bucket_block *const *blocks,
+                                  size_t count, const struct store_query *query,
+                                  struct budget *budget)
 {
     *cursors = (struct bucket_cursors){
         .bucket = bucket,
+        .cache = cache,
         .budget = budget,
         .arena = arena_create(budget),
         .items = xcalloc(count + 1, sizeof(*cursors->items)),
@@ -79,17 +81,36 @@ static struct error *plan_all(struct bucket_cursors *cursors, size_t *keys)
     return err;
 }
 
-static void want_lists(const struct bucket_cursors *cursors, struct range_want *wants)
+static void want_lists(const struct bucket_cursors *cursors, struct range_want *wants,
+                       struct arena *arena)
 {
     for (size_t i = 0; i < cursors->count; i++) {
-        const struct postings_plan *plan = &cursors->items[i].plan;
-        for (size_t g = 0; g < plan->group_count; g++) {
-            for (size_t k = 0; k < plan->groups[g].key_count; k++)
-                *wants++ = (struct range_want){
-                    .key = bucket_block_index_key(cursors->items[i].block),
-                    .start = plan->groups[g].keys[k].start,
-                    .end = plan->groups[g].keys[k].end,
-                };
+        const struct bucket_cursor *cursor = &cursors->items[i];
+        for (size_t g = 0; g < cursor->plan.group_count; g++) {
+            const struct postings_group *group = &cursor->plan.groups[g];
+            for (size_t k = 0; k < group->key_count; k++, wants++) {
+                const struct postings_key *key = &group->keys[k];
+                *wants = (struct range_want){.key = bucket_block_index_key(cursor->block),
+                                             .start = key->start,
+                                             .end = key->end};
+                wants->is_there =
+                    index_cache_get_postings(cursors->cache, bucket_block_name(cursor->block),
+                                             key->name, key->value, arena, &wants->bytes);
+            }
+        }
+    }
+}
+
+/* What was read, in the order of want_lists(). Only lists that could be decoded are kept. */
+static void keep_lists(const struct bucket_cursors *cursors, const struct bucket_cursor *cursor,
+                       const struct range_want *wants)
+{
+    for (size_t g = 0; g < cursor->plan.group_count; g++) {
+        const struct postings_group *group = &cursor->plan.groups[g];
+        for (size_t k = 0; k < group->key_count; k++, wants++) {
+            if (!wants->is_there)
+                index_cache_put_postings(cursors->cache, bucket_block_name(cursor->block),
+                                         group->keys[k].name, group->keys[k].value, wants->bytes);
         }
     }
 }
@@ -105,7 +126,7 @@ static struct error *find_series(struct bucket_cursors *cursors, struct context 
         err = wants ? NULL : arena_status(lists);
     }
     if (!err) {
-        want_lists(cursors, wants);
+        want_lists(cursors, wants, lists);
         err = ranges_read(cursors->bucket, ctx, wants, keys, lists, &cursors->stats);
     }
     for (size_t i = 0; i < cursors->count && !err; i++) {
@@ -113,6 +134,8 @@ static struct error *find_series(struct bucket_cursors *cursors, struct context 
         struct fetched fetched = {wants};
         err = block_error(cursor, postings_plan_run(&cursor->plan, give_lists, &fetched,
                                                     cursors->arena, &cursor->postings));
+        if (!err)
+            keep_lists(cursors, cursor, wants);
         wants += cursor->plan.key_count;
     }
     arena_unref(lists);
@@ -179,12 +202,15 @@ static struct error *want_entries(struct bucket_cursors *cursors, struct arena *
             continue;
         size_t count = size_min(size, cursor->postings.count - cursor->next);
         for (size_t k = 0; k < count; k++, cursor->next++) {
-            out->entries[out->count] = (struct entry){cursor, cursor->next};
-            out->wants[out->count++] = (struct range_want){
+            struct range_want *want = &out->wants[out->count];
+            out->entries[out->count++] = (struct entry){cursor, cursor->next};
+            *want = (struct range_want){
                 .key = bucket_block_index_key(cursor->block),
                 .start = entry_place(cursor, cursor->next),
                 .end = entry_end(cursor, cursor->next),
             };
+            want->is_there = index_cache_get_series(
+                cursors->cache, bucket_block_name(cursor->block), want->start, arena, &want->bytes);
         }
         arena_unref(cursor->window);
         cursor->window = arena_create(cursors->budget);
@@ -208,8 +234,8 @@ static struct error *read_long_entries(struct bucket_cursors *cursors, struct co
         if (head == 0 || len > INDEX_SERIES_MAX || head + len + 4 <= want->bytes.len)
             continue;
         of_entry[count] = i;
-        wants[count++] = (struct range_want){want->key, want->start, want->start + head + len + 4,
-                                             (struct bytes){0}};
+        wants[count++] = (struct range_want){
+            .key = want->key, .start = want->start, .end = want->start + head + len + 4};
     }
     struct error *err = ranges_read(cursors->bucket, ctx, wants, count, arena, &cursors->stats);
     for (size_t i = 0; i < count && !err; i++)
@@ -244,8 +270,14 @@ static struct error *fill_once(struct bucket_cursors *cursors, struct context *c
             ranges_read(cursors->bucket, ctx, filling.wants, filling.count, arena, &cursors->stats);
     if (!err)
         err = read_long_entries(cursors, ctx, &filling, arena);
-    for (size_t i = 0; i < filling.count && !err; i++)
-        err = decode_entry(cursors, filling.entries[i].cursor, filling.wants[i].bytes);
+    for (size_t i = 0; i < filling.count && !err; i++) {
+        const struct range_want *want = &filling.wants[i];
+        struct bucket_cursor *cursor = filling.entries[i].cursor;
+        err = decode_entry(cursors, cursor, want->bytes);
+        if (!err && !want->is_there)
+            index_cache_put_series(cursors->cache, bucket_block_name(cursor->block), want->start,
+                                   want->bytes);
+    }
     arena_unref(arena);
     *more = false;
     for (size_t i = 0; i < cursors->count && !err; i++) {

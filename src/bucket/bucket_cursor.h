@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "bucket/bucket_block.h"
+#include "bucket/index_cache.h"
 #include "bucket/range_reader.h"
 #include "block/postings.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ struct bucket_cursor {
 
 struct bucket_cursors { /* of one select */
     struct bucket *bucket;
+    struct index_cache *cache; /* NULL: none */
     struct budget *budget;
     struct arena *arena; /* of the query, plans and postings */
     struct store_query query;
@@ -38,6 +40,7 @@ struct bucket_cursors { /* of one select */
 
 /* References the blocks; copies the query. */
 MUST_CHECK struct error *bucket_cursors_init(struct bucket_cursors *cursors, struct bucket *bucket,
+                                             struct index_cache *cache,
                                              struct bucket_block *const *blocks, size_t count,
                                              const struct store_query *query,
                                              struct budget *budget);

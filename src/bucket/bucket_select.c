@@ -377,8 +377,8 @@ struct series_set *bucket_select(const struct bucket_select_env *env,
     set->ctx = context_create(ctx, CONTEXT_NO_DEADLINE);
     mutex_init(&set->lock);
     pthread_cond_init(&set->changed, NULL);
-    struct error *err =
-        bucket_cursors_init(&set->cursors, env->bucket, blocks, count, query, context_budget(ctx));
+    struct error *err = bucket_cursors_init(&set->cursors, env->bucket, env->cache, blocks, count,
+                                            query, context_budget(ctx));
     if (err) {
         set->is_started = true;
         bucket_set_free(&set->base);

@@ -7,12 +7,15 @@
 #include "store/store.h"
 
 struct context;
+struct gate;
+struct index_cache;
 struct pool;
 
 struct bucket_select_env {
     struct bucket *bucket;
-    struct pool *pool;    /* where selects begin; its tasks wait for the bucket */
-    struct gate *headers; /* so many index headers are opened at once; NULL: any number */
+    struct index_cache *cache; /* NULL: none */
+    struct pool *pool;         /* where selects begin; its tasks wait for the bucket */
+    struct gate *headers;      /* so many index headers are opened at once; NULL: any number */
 };
 
 /* References the blocks and copies the query, whose matchers know nothing of external labels. The

@@ -67,12 +67,15 @@ struct error *ranges_read(struct bucket *bucket, struct context *ctx, struct ran
     struct range_want **sorted = xcalloc(count, sizeof(*sorted));
     struct bucket_read *reads = xcalloc(count, sizeof(*reads));
     size_t *first = xcalloc(count + 1, sizeof(*first));
+    size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
-        sorted[i] = &wants[i];
+        if (wants[i].is_there)
+            continue;
+        sorted[missing++] = &wants[i];
         stats->bytes_wanted += wants[i].end - wants[i].start;
     }
-    qsort(sorted, count, sizeof(*sorted), want_compare);
-    size_t requests = plan_requests(sorted, count, reads, first);
+    qsort(sorted, missing, sizeof(*sorted), want_compare);
+    size_t requests = plan_requests(sorted, missing, reads, first);
     for (size_t i = 0; i < requests; i++)
         reads[i].out.budget = arena_budget(arena);
     struct error *err = bucket_read_all(bucket, ctx, reads, requests);

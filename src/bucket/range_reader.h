@@ -2,6 +2,7 @@
  * lie near each other become one, and all requests are made at the same time: one round trip. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ struct context;
 struct range_want {
     struct str key;
     uint64_t start, end; /* [start, end) */
+    bool is_there;       /* bytes are set already, by a cache: nothing is read */
     struct bytes bytes;  /* what came: a view that lives as long as the arena; short at the object's
                             end */
 };

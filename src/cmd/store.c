@@ -4,6 +4,7 @@
 #include "bucket/block_fetcher.h"
 #include "bucket/block_filters.h"
 #include "bucket/bucket_store.h"
+#include "bucket/index_cache.h"
 #include "cmd/component.h"
 #include "cmd/component_flags.h"
 #include "objstore/bucket_config.h"
@@ -54,7 +55,7 @@ static const struct flag store_flags[] = {
     FLAG_BOOL_ON(STORE, cache_headers, "cache-index-header",
                  "Keep index headers in the data directory.", .later = true),
     FLAG_BYTES(STORE, index_cache_size, "index-cache-size", "250MB",
-               "Size of the index cache; there is none yet."),
+               "Size of the index cache in memory."),
     FLAG_CONTENT(STORE, index_cache, "index-cache.config", "Index cache (YAML).", .later = true),
     FLAG_BYTES(STORE, chunk_pool_size, "chunk-pool-size", "2GB",
                "No effect: memory is bounded for each request."),
@@ -107,8 +108,8 @@ static const struct flag store_flags[] = {
     FLAG_CONTENT(STORE, caching_bucket, "store.caching-bucket.config",
                  "Cache of metas, lists and ranges (YAML).", .hidden = true, .later = true),
     FLAG_BYTES(STORE, memory_max, "store.memory-limit", "0",
-               "Memory that all requests together may take; over it, one fails. 0: what "
-               "--enable-auto-gomemlimit gives. Titan's own."),
+               "Memory that all requests and the index cache together may take; over it, a request "
+               "fails. 0: what --enable-auto-gomemlimit gives. Titan's own."),
     FLAG_INT(STORE, batch_size, "debug.series-batch-size", "10000", "No effect.", .hidden = true),
     FLAG_UINT(STORE, series_guess, "debug.estimated-max-series-size", "65536", "No effect.",
               .hidden = true),
@@ -130,6 +131,7 @@ struct gateway {
     struct pool *pool;
     struct gate *headers;
     struct bucket *bucket;
+    struct index_cache *cache;
     struct time_filter time_filter;
     struct fresh_filter fresh_filter;
     struct deletion_filter deletion_filter;
@@ -203,18 +205,26 @@ static struct block_fetcher *gateway_fetcher(struct gateway *gateway)
     return block_fetcher_create(&fetcher);
 }
 
+/* Of a memory limit, the cache takes a third at most. */
+static size_t cache_size(const struct store_config *config)
+{
+    size_t size = (size_t)int64_max(0, config->index_cache_size);
+    return config->memory_max > 0 ? size_min(size, (size_t)config->memory_max / 3) : size;
+}
+
 static struct error *gateway_build_stores(struct gateway *gateway)
 {
     const struct store_config *config = gateway->config;
     struct metrics *metrics = component_metrics(gateway->component);
     gateway->pool = pool_create("bucket", BUCKET_THREADS, 100 * 1000);
+    gateway->cache = index_cache_create(cache_size(config), metrics);
     gateway->headers = gate_create((size_t)int64_max(1, config->load_concurrency));
     struct error *err = gateway_open_bucket(gateway);
     if (err)
         return err;
     const struct bucket_store_config store = {
         .fetcher = gateway_fetcher(gateway),
-        .select = {gateway->bucket, gateway->pool, gateway->headers},
+        .select = {gateway->bucket, gateway->cache, gateway->pool, gateway->headers},
         .data_dir = config->data_dir,
         .min_time = &config->min_time,
         .max_time = &config->max_time,
@@ -269,6 +279,7 @@ static void gateway_free(struct gateway *gateway)
     store_free(gateway->store);
     deletion_filter_deinit(&gateway->deletion_filter);
     bucket_free(gateway->bucket);
+    index_cache_free(gateway->cache);
     pool_free(gateway->pool);
     gate_free(gateway->headers);
     arena_unref(gateway->arena);
@@ -374,7 +385,7 @@ int store_main(int argc, char **argv)
         return exit_code;
     struct error *err = component_config_from_flags(&common, &component);
     if (!err && config.memory_max > 0)
-        component.memory_max = (size_t)config.memory_max;
+        component.memory_max = (size_t)config.memory_max - cache_size(&config);
     exit_code = err ? component_refuse("store", err) : gateway_run(&config, &component);
     flags_free(flags);
     return exit_code;

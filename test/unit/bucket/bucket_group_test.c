@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "block/block_writer.h"
+#include "bucket/index_cache.h"
 #include "objstore/bucket_filesystem.h"
 #include "runtime/context.h"
 #include "runtime/fault.h"
@@ -22,6 +23,7 @@ struct gateway {
     struct arena *arena;
     struct str root, data_dir;
     struct bucket *bucket;
+    struct index_cache *cache;
     struct pool *pool;
     struct metrics *metrics;
     struct bucket_block_metrics *block_metrics;
@@ -39,6 +41,7 @@ static void gateway_init(struct gateway *gateway)
     gateway->pool = pool_create("bucket", 3, 100);
     gateway->metrics = metrics_create();
     gateway->block_metrics = bucket_block_metrics_create(gateway->metrics);
+    gateway->cache = index_cache_create(1 << 20, gateway->metrics);
     gateway->ctx = context_create(NULL, CONTEXT_NO_DEADLINE);
     context_collect_warnings(gateway->ctx);
 }
@@ -48,6 +51,7 @@ static void gateway_deinit(struct gateway *gateway)
     struct str directory = str_slice(gateway->root, 0, gateway->root.len - 7);
     pool_free(gateway->pool);
     bucket_block_metrics_free(gateway->block_metrics);
+    index_cache_free(gateway->cache);
     metrics_free(gateway->metrics);
     bucket_free(gateway->bucket);
     context_unref(gateway->ctx);
@@ -95,7 +99,7 @@ static struct store *create_gateway(void *arg, const struct series_batch *data,
         }
         blocks[part] = add_block(gateway, items, sorted.count, (struct block_meta){0});
     }
-    struct bucket_select_env env = {gateway->bucket, gateway->pool, NULL};
+    struct bucket_select_env env = {gateway->bucket, gateway->cache, gateway->pool, NULL};
     struct store *store = store_external_labels_create(bucket_group_create(&env, blocks, PARTS));
     store_external_labels_set(store, external);
     for (size_t part = 0; part < PARTS; part++)
@@ -171,7 +175,7 @@ TEST(the_coarsest_allowed_blocks_are_chosen)
 static struct error *read_everything(struct gateway *gateway, struct bucket_block *block,
                                      struct arena *arena, struct series_batch *out)
 {
-    struct bucket_select_env env = {gateway->bucket, gateway->pool, NULL};
+    struct bucket_select_env env = {gateway->bucket, NULL, gateway->pool, NULL};
     struct store *store = bucket_group_create(&env, &block, 1);
     struct series_set *set = NULL;
     struct error *err =
