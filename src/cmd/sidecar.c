@@ -3,10 +3,12 @@
 #include <pthread.h>
 
 #include "base/memory.h"
+#include "bucket/shipper.h"
 #include "cmd/component.h"
 #include "cmd/component_flags.h"
 #include "cmd/version.h"
 #include "net/http_client.h"
+#include "objstore/bucket_config.h"
 #include "prometheus/client.h"
 #include "prometheus/prometheus_peer.h"
 #include "prometheus/prometheus_store.h"
@@ -15,12 +17,18 @@
 #include "rpc/peers_service.h"
 #include "rpc/store_service.h"
 #include "runtime/context.h"
+#include "runtime/directory.h"
+#include "runtime/log.h"
 #include "runtime/pool.h"
 #include "runtime/time.h"
 #include "store/store_external_labels.h"
 #include "store/store_limits.h"
 
-enum { PROMETHEUS_CONNECTIONS_MAX = 64 };
+enum {
+    PROMETHEUS_CONNECTIONS_MAX = 64,
+    SHIP_EVERY_MS = 30 * 1000,
+    READY_LOOK_MS = 200,
+};
 
 struct sidecar_config {
     struct str prometheus_url;
@@ -42,7 +50,7 @@ static const struct flag sidecar_flags[] = {
     FLAG_STRING(SIDECAR, prometheus_url, "prometheus.url", "http://localhost:9090",
                 "Base URL of the Prometheus."),
     FLAG_GO_DURATION(SIDECAR, ready_timeout_ms, "prometheus.ready_timeout", "10m",
-                     "How long shipping waits for the external labels; there is no shipping yet."),
+                     "How long shipping waits for the external labels."),
     FLAG_GO_DURATION(SIDECAR, get_config_interval_ms, "prometheus.get_config_interval", "30s",
                      "How often Prometheus is asked for its configuration."),
     FLAG_GO_DURATION(SIDECAR, get_config_timeout_ms, "prometheus.get_config_timeout", "30s",
@@ -50,7 +58,7 @@ static const struct flag sidecar_flags[] = {
     FLAG_CONTENT(SIDECAR, http_client, "prometheus.http-client",
                  "HTTP client configuration for Prometheus (YAML)."),
     FLAG_STRING(SIDECAR, tsdb_path, "tsdb.path", "./data",
-                "Data directory of Prometheus; used for shipping, which is not there yet."),
+                "Data directory of Prometheus, whose blocks are shipped."),
     FLAG_STRING(SIDECAR, reloader_config, "reloader.config-file", "",
                 "Configuration file to watch.", .later = true),
     FLAG_STRING(SIDECAR, reloader_output, "reloader.config-envsubst-file", "",
@@ -65,16 +73,15 @@ static const struct flag sidecar_flags[] = {
               "How Prometheus is told: http or signal.", .later = true),
     FLAG_STRING(SIDECAR, reloader_process, "reloader.process-name", "prometheus",
                 "Executable to signal.", .later = true),
-    FLAG_CONTENT(SIDECAR, objstore, "objstore.config", "Object store configuration (YAML).",
-                 .later = true),
+    FLAG_CONTENT(SIDECAR, objstore, "objstore.config", "Object store configuration (YAML)."),
     FLAG_BOOL(SIDECAR, upload_compacted, "shipper.upload-compacted",
-              "Also ship blocks that Prometheus has compacted.", .later = true),
+              "Also ship blocks that Prometheus has compacted."),
     FLAG_ENUM(SIDECAR, hash_func, "hash-func", "|SHA256", "",
-              "Hash of files noted in meta.json: empty or SHA256.", .later = true),
+              "Hash of files noted in meta.json: empty or SHA256."),
     FLAG_STRING(SIDECAR, meta_file, "shipper.meta-file-name", "thanos.shipper.json",
                 "Name of the shipper's state file."),
     FLAG_INT(SIDECAR, upload_concurrency, "shipper.upload-concurrency", "0",
-             "Files of a block that are uploaded at once.", .later = true),
+             "Files of a block that are uploaded at once."),
     FLAG_UINT(SIDECAR, series_max, "store.limits.request-series", "0",
               "Series that one Series call may give; 0: any number."),
     FLAG_UINT(SIDECAR, samples_max, "store.limits.request-samples", "0",
@@ -84,9 +91,9 @@ static const struct flag sidecar_flags[] = {
     FLAG_BOOL(SIDECAR, ignore_unequal_blocks, "shipper.ignore-unequal-block-size",
               "Do not insist on equal block durations.", .hidden = true),
     FLAG_BOOL(SIDECAR, out_of_order_uploads, "shipper.allow-out-of-order-uploads",
-              "Ship later blocks when one fails.", .hidden = true, .later = true),
+              "Ship later blocks when one fails.", .hidden = true),
     FLAG_BOOL(SIDECAR, skip_corrupted_blocks, "shipper.skip-corrupted-blocks",
-              "Pass over blocks that cannot be read.", .hidden = true, .later = true),
+              "Pass over blocks that cannot be read.", .hidden = true),
     FLAG_END,
 };
 
@@ -102,6 +109,8 @@ struct sidecar {
     struct store *external_labels; /* owned by store */
     struct store *store;
     struct prometheus_watch *watch;
+    struct bucket *bucket;   /* NULL: nothing is shipped */
+    struct shipper *shipper; /* NULL likewise */
     struct store_service *store_service;
     struct info_service *info_service;
     struct prometheus_peer peer;
@@ -115,6 +124,56 @@ static int64_t sidecar_min_time(void *arg)
 {
     const struct sidecar_config *config = arg;
     return flag_time_ms(&config->min_time, time_now_ms());
+}
+
+static struct labels sidecar_labels(void *self, struct arena *arena)
+{
+    return store_external_labels_get(((struct sidecar *)self)->external_labels, arena);
+}
+
+static struct error *sidecar_build_shipper(struct sidecar *sidecar)
+{
+    const struct sidecar_config *config = sidecar->config;
+    const struct bucket_env env = {
+        .files = component_pools(sidecar->component)->files,
+        .metrics = component_metrics(sidecar->component),
+        .loops = component_loops(sidecar->component),
+        .log = component_log(sidecar->component),
+    };
+    struct str yaml;
+    struct error *err =
+        flag_content_load(&config->objstore, "objstore.config", true, sidecar->arena, &yaml);
+    if (err)
+        return err;
+    if (yaml.len == 0) {
+        log_info(component_log(sidecar->component),
+                 "no supported bucket was configured, uploads will be disabled");
+        return NULL;
+    }
+    if (!path_exists(config->tsdb_path))
+        return error_create(ERROR_INVALID, "--tsdb.path: there is no %.*s",
+                            STR_ARG(config->tsdb_path));
+    err = bucket_open(yaml, &env, &sidecar->bucket);
+    if (err)
+        return err;
+    const struct shipper_config shipper = {
+        .bucket = sidecar->bucket,
+        .directory = config->tsdb_path,
+        .meta_file = config->meta_file,
+        .source = STR("sidecar"),
+        .labels = sidecar_labels,
+        .self = sidecar,
+        .notes_hashes = config->hash_func == 1,
+        .uploads_compacted = config->upload_compacted,
+        .allows_out_of_order = config->out_of_order_uploads,
+        .skips_corrupt = config->skip_corrupted_blocks,
+        .files_at_once = (size_t)int64_max(0, config->upload_concurrency),
+        .pool = component_pools(sidecar->component)->metadata,
+        .log = component_log(sidecar->component),
+        .metrics = component_metrics(sidecar->component),
+    };
+    sidecar->shipper = shipper_create(&shipper);
+    return NULL;
 }
 
 static struct error *sidecar_read_http_config(struct sidecar *sidecar)
@@ -203,6 +262,8 @@ static void sidecar_free(struct sidecar *sidecar)
     peers_service_free(sidecar->peers_service);
     info_service_free(sidecar->info_service);
     prometheus_watch_free(sidecar->watch);
+    shipper_free(sidecar->shipper);
+    bucket_free(sidecar->bucket);
     store_free(sidecar->store);
     prometheus_client_free(sidecar->client);
     http_client_free(sidecar->http);
@@ -239,6 +300,58 @@ static void sidecar_watch(void *arg)
     }
 }
 
+/* -- shipping -- */
+
+/* Until Prometheus has told its external labels; then they must be there. */
+static struct error *wait_for_labels(struct sidecar *sidecar, struct context *ctx)
+{
+    int64_t start = time_now_monotonic_ms();
+    struct error *err = NULL;
+    while (!err && !component_is_ready(sidecar->component)) {
+        if (time_now_monotonic_ms() - start > sidecar->config->ready_timeout_ms)
+            return error_create(ERROR_TIMEOUT, "aborting as Prometheus is not ready after %lld s",
+                                (long long)(sidecar->config->ready_timeout_ms / 1000));
+        err = context_sleep(ctx, READY_LOOK_MS);
+    }
+    struct arena *arena = arena_create(NULL);
+    if (!err && sidecar_labels(sidecar, arena).len == 0)
+        err = error_create(ERROR_INVALID,
+                           "no external labels configured on Prometheus server, uniquely "
+                           "identifying external labels must be configured; see "
+                           "https://thanos.io/tip/thanos/storage.md#external-labels for details");
+    arena_unref(arena);
+    return err;
+}
+
+static void sidecar_ship(void *arg)
+{
+    struct sidecar *sidecar = arg;
+    struct context *ctx = component_context(sidecar->component);
+    struct error *err = wait_for_labels(sidecar, ctx);
+    if (err && !context_ended(ctx)) {
+        component_end(sidecar->component, err);
+        return;
+    }
+    while (!err) {
+        size_t uploaded;
+        struct error *failed = shipper_sync(sidecar->shipper, ctx, &uploaded);
+        if (failed && !context_ended(ctx))
+            log_warn(component_log(sidecar->component), "shipping blocks failed",
+                     KV("uploaded", uploaded), KV_ERR(failed));
+        error_free(failed);
+        err = context_sleep(ctx, SHIP_EVERY_MS);
+    }
+    error_free(err);
+}
+
+static struct error *sidecar_spawn(struct sidecar *sidecar)
+{
+    struct error *err = component_spawn(sidecar->component, "watch", sidecar_watch, sidecar);
+    if (!err && sidecar->shipper)
+        err = component_spawn(sidecar->component, "ship", sidecar_ship, sidecar);
+    return err;
+}
+
 static int sidecar_run(const struct sidecar_config *config, const struct component_config *common)
 {
     struct sidecar sidecar = {.config = config,
@@ -246,13 +359,15 @@ static int sidecar_run(const struct sidecar_config *config, const struct compone
                               .arena = arena_create(NULL)};
     struct error *err = component_prepare(sidecar.component);
     if (!err)
+        err = sidecar_build_shipper(&sidecar);
+    if (!err)
         err = sidecar_build_stores(&sidecar);
     if (!err) {
         sidecar_build_services(&sidecar);
         err = component_serve_http(sidecar.component, NULL, 0);
     }
     if (!err)
-        err = component_spawn(sidecar.component, "watch", sidecar_watch, &sidecar);
+        err = sidecar_spawn(&sidecar);
     int exit_code = component_run(sidecar.component, err);
     sidecar_free(&sidecar);
     component_free(sidecar.component);

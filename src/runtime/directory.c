@@ -169,6 +169,19 @@ struct error *directory_remove(struct str path)
     return err;
 }
 
+struct error *file_link(struct str path, struct str new_path)
+{
+    struct error *err = NULL;
+    char *old = path_text(path, &err), *new = err ? NULL : path_text(new_path, &err);
+    if (!err && (fault_io("link file") ? (errno = EIO, true) : link(old, new) != 0))
+        err = errno == EEXIST ? error_create(ERROR_CONFLICT, "link %.*s: it is there already",
+                                             STR_ARG(new_path))
+                              : path_error("link", path, errno);
+    free(old);
+    free(new);
+    return err;
+}
+
 struct error *file_remove(struct str path)
 {
     struct error *err = NULL;

@@ -31,6 +31,8 @@ MUST_CHECK struct error *directory_rename(struct str from, struct str to);
 MUST_CHECK struct error *directory_sync(struct str path);
 /* With everything in it; links are not followed; one that is not there is fine. */
 MUST_CHECK struct error *directory_remove(struct str path);
+/* Another name for a file of the same file system; ERROR_CONFLICT when that name is taken. */
+MUST_CHECK struct error *file_link(struct str path, struct str new_path);
 /* A file or link; one that is not there is fine. */
 MUST_CHECK struct error *file_remove(struct str path);
 bool path_exists(struct str path);
