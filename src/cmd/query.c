@@ -17,6 +17,7 @@
 #include "query/endpoint_discovery.h"
 #include "query/endpoint_peers.h"
 #include "query/endpoint_set.h"
+#include "query/remote_engine.h"
 #include "rpc/info_service.h"
 #include "rpc/peers_service.h"
 #include "rpc/store_service.h"
@@ -29,6 +30,7 @@
 
 enum { FIRST_CHECK_MAX_MS = 30 * 1000 };
 enum { GRPC_COMPRESSION_SNAPPY }; /* the first choice of --grpc-compression */
+enum { MODE_LOCAL, MODE_DISTRIBUTED };
 
 struct query_config {
     bool client_tls, client_skip_verify;
@@ -101,8 +103,9 @@ static const struct flag query_flags[] = {
     FLAG_ENUM(QUERY, engine, "query.promql-engine", "prometheus|thanos", "prometheus",
               "Engine that requests get by default; both names are this one engine."),
     FLAG_BOOL(QUERY, x_functions, "query.enable-x-functions", "Allow xrate, xincrease and xdelta."),
-    FLAG_ENUM(QUERY, mode, "query.mode", "local|distributed", "local",
-              "Where queries are evaluated.", .later = true),
+    FLAG_ENUM(
+        QUERY, mode, "query.mode", "local|distributed", "local",
+        "Where queries are evaluated: here, or in parts by the queriers among the endpoints."),
     FLAG_INT(QUERY, max_concurrent, "query.max-concurrent", "20",
              "Queries that are evaluated at once."),
     FLAG_GO_DURATION(QUERY, lookback_ms, "query.lookback-delta", "",
@@ -117,8 +120,10 @@ static const struct flag query_flags[] = {
               "How overlapping replicas become one series: penalty or chain."),
     FLAG_STRINGS(QUERY, replica_labels, "query.replica-label",
                  "Labels that tell replicas apart (repeated, or a list with commas)."),
-    FLAG_STRINGS(QUERY, partition_labels, "query.partition-label",
-                 "Labels that partition queriers in distributed mode (repeated).", .later = true),
+    FLAG_STRINGS(
+        QUERY, partition_labels, "query.partition-label",
+        "Labels that partition queriers in distributed mode (repeated); none: all labels of "
+        "their data."),
     FLAG_GO_DURATION(QUERY, metadata_range_ms, "query.metadata.default-time-range", "0s",
                      "Range of series and label calls that name none; 0: all time."),
     FLAG_STRINGS(QUERY, selector_labels, "selector-label",
@@ -239,6 +244,7 @@ struct query {
     struct store *proxy;           /* for the engine; owned by store */
     struct store *store;           /* what is served: the proxy with the limits */
     struct active_queries *active; /* NULL: not kept */
+    struct remote remote;          /* for the engine, in distributed mode */
     struct engine *engine;
     struct query_api *api;
     struct store_service *store_service;
@@ -482,7 +488,13 @@ static void set_features(struct query *query, struct engine_config *engine)
 static void query_build_engine(struct query *query)
 {
     const struct query_config *config = query->config;
+    query->remote = (struct remote){
+        .ops = &remote_engine_ops,
+        .self = query->endpoints,
+        .partition_labels = split_list(query->arena, &config->partition_labels),
+    };
     struct engine_config engine = {
+        .remote = config->mode == MODE_DISTRIBUTED ? &query->remote : NULL,
         .compute = component_pools(query->component)->compute,
         .lookback_ms = config->lookback_ms,
         .subquery_step_ms = config->evaluation_interval_ms,

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "promql/active_queries.h"
+#include "promql/distribution.h"
 #include "promql/engine_metrics.h"
 #include "promql/execution.h"
 #include "promql/operator/operator.h"
@@ -71,16 +72,54 @@ static struct error *check_type(const struct engine_query *query, const struct e
                         value_type_name(type));
 }
 
+static int64_t lookback_of(const struct engine *engine, const struct engine_query *query)
+{
+    return query->lookback_ms > 0 ? query->lookback_ms : engine->config.lookback_ms;
+}
+
+static bool uses_start_times(const struct engine *engine, const struct engine_query *query)
+{
+    return query->start_times == START_TIMES_BY_FLAG ? engine->config.use_start_timestamps
+                                                     : query->start_times == START_TIMES_ON;
+}
+
+static bool is_whole_seconds(int64_t ms)
+{
+    return ms % 1000 == 0;
+}
+
+/* Whether parts of the query can be sent away, and to whom. Times travel as seconds, and not all
+ * that a query may ask for does. */
+static bool make_distribution(const struct engine *engine, const struct engine_query *query,
+                              struct arena *arena, struct distribution *out)
+{
+    const struct remote *remote = engine->config.remote;
+    struct str_list replica_labels = {0};
+    struct remote_engines engines;
+    if (!remote || engine->config.delayed_name_removal || uses_start_times(engine, query) ||
+        query->store_match_count > 0 || query->shard.total > 0 || query->start_ms == 0 ||
+        !is_whole_seconds(query->start_ms) || !is_whole_seconds(lookback_of(engine, query)) ||
+        !is_whole_seconds(query->max_resolution_ms))
+        return false;
+    if (!query->instant && (!is_whole_seconds(query->end_ms) || !is_whole_seconds(query->step_ms)))
+        return false;
+    if (query->dedup != DEDUP_OFF)
+        replica_labels = query->replica_labels;
+    return remote->ops->list(remote->self, arena, &engines) &&
+           distribution_create(&engines, remote->partition_labels, replica_labels, arena, out);
+}
+
 static struct error *make_plan(const struct engine *engine, const struct engine_query *query,
                                bool has_metadata_labels, struct arena *arena, struct plan *plan)
 {
     const struct engine_config *config = &engine->config;
+    struct distribution distribution;
     struct plan_params params = {
         .text = query->text,
         .start_ms = query->start_ms,
         .end_ms = query->instant ? query->start_ms : query->end_ms,
         .step_ms = query->instant ? 0 : query->step_ms,
-        .lookback_ms = query->lookback_ms > 0 ? query->lookback_ms : config->lookback_ms,
+        .lookback_ms = lookback_of(engine, query),
         .subquery_step_ms = config->subquery_step_ms,
         .max_resolution_ms = query->max_resolution_ms,
         .delayed_name_removal = config->delayed_name_removal,
@@ -90,6 +129,8 @@ static struct error *make_plan(const struct engine *engine, const struct engine_
     struct error *err = promql_parse(query->text, &config->parse, arena, &expr);
     if (!err)
         err = check_type(query, expr);
+    if (!err && make_distribution(engine, query, arena, &distribution))
+        params.distribution = &distribution;
     if (!err)
         err = plan_create(expr, &params, arena, plan);
     return err ? err : arena_status(arena);
@@ -281,9 +322,10 @@ static struct execution execution_of(const struct engine *engine, struct store *
         .budget = context_budget(ctx),
         .delayed_names = engine->config.delayed_name_removal,
         .type_and_unit_labels = engine->config.type_and_unit_labels,
-        .use_start_timestamps = query->start_times == START_TIMES_BY_FLAG
-                                    ? engine->config.use_start_timestamps
-                                    : query->start_times == START_TIMES_ON,
+        .use_start_timestamps = uses_start_times(engine, query),
+        .remote = engine->config.remote,
+        .query = query,
+        .lookback_ms = lookback_of(engine, query),
         .dedup = DEDUP_OFF,
         .partial = query->partial,
         .store_matches = query->store_matches,

@@ -20,6 +20,7 @@ struct histogram;
 struct metrics;
 struct parse_options;
 struct pool;
+struct remote;
 
 struct engine_config {
     struct pool *compute;            /* workers; NULL: everything runs on the caller's thread */
@@ -30,6 +31,7 @@ struct engine_config {
     struct active_queries *active;   /* NULL: not kept; outlives the engine */
     size_t queries_max, selects_max; /* only for metrics */
     struct parse_options parse;
+    const struct remote *remote; /* distributed mode (promql/remote.h); NULL: local */
     /* Feature flags of Prometheus. */
     bool delayed_name_removal; /* promql-delayed-name-removal */
     bool type_and_unit_labels; /* type-and-unit-labels: __type__ tells a counter from a gauge */

@@ -30,6 +30,11 @@ struct execution {
     bool delayed_names;                              /* dropped names stay visible until the root */
     bool type_and_unit_labels, use_start_timestamps; /* as in engine_config */
 
+    /* For a PLAN_REMOTE: who evaluates it, and what holds there as here. */
+    const struct remote *remote;
+    const struct engine_query *query;
+    int64_t lookback_ms;
+
     /* What selects are made with. */
     enum dedup dedup;
     struct str_list without_labels;

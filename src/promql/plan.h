@@ -16,6 +16,7 @@
 #include "chunk/samples.h"
 #include "model/labels.h"
 #include "promql/ast.h"
+#include "promql/remote.h"
 #include "promql/step_batch.h"
 #include "store/store.h"
 
@@ -30,6 +31,7 @@ enum plan_kind {
     PLAN_CALL,
     PLAN_STEP_INVARIANT,
     PLAN_MERGE_ROWS,
+    PLAN_REMOTE,
 };
 
 /* Samples of stored series: an instant vector, or, when the node is of type VALUE_MATRIX, the
@@ -125,6 +127,12 @@ struct plan_merge_rows {
     struct plan_node *input;
 };
 
+/* Rows that engines elsewhere compute (promql/distribution.h), each for its own series. */
+struct plan_remote {
+    struct str text;
+    struct remote_engines engines;
+};
+
 struct plan_node {
     enum plan_kind kind;
     enum value_type type;
@@ -158,6 +166,7 @@ struct plan_node {
         struct plan_call call;
         struct plan_step_invariant step_invariant;
         struct plan_merge_rows merge_rows;
+        struct plan_remote remote;
     };
 };
 
@@ -168,6 +177,7 @@ struct plan_params {
     int64_t subquery_step_ms;  /* default of [1h:] */
     int64_t max_resolution_ms; /* 0: raw only */
     bool delayed_name_removal;
+    const struct distribution *distribution; /* NULL: all is evaluated here */
     bool has_metadata_labels; /* series may have __type__ and __unit__, which go with the name */
 };
 

@@ -20,7 +20,8 @@ enum {
     MESSAGE_MAX = INT_MAX, /* as Thanos; the query's budget binds before */
     LABEL_RESPONSE_MAX = 256 << 20,
     INFO_MAX = 16 << 20,
-    LABEL_CALLS_MAX = 8, /* also of questions: half of the metadata pool: one slow peer must not take all of it */
+    LABEL_CALLS_MAX =
+        8, /* also of questions: half of the metadata pool: one slow peer must not take all of it */
 };
 
 struct grpc_store {
@@ -100,6 +101,16 @@ static struct error *grpc_store_unary(struct grpc_store *store, struct context *
         err = grpc_unary(store->channel, ctx, method, buf_bytes(request), metadata.items,
                          metadata.count, response_max, response);
     return err ? err : buf_status(response);
+}
+
+struct str grpc_store_address(const struct store *base)
+{
+    return str_from(container_of(base, struct grpc_store, base)->address);
+}
+
+struct grpc_channel *grpc_store_channel(struct store *base)
+{
+    return container_of(base, struct grpc_store, base)->channel;
 }
 
 struct peers_call *grpc_store_ask(struct store *base, struct context *ctx,

@@ -37,6 +37,8 @@ MUST_CHECK struct error *info_call_finish(struct info_call *call, struct arena *
 void grpc_store_set_info(struct store *store, const struct peer_info *info);
 /* What was set, pinned by the arena. Thread-safe. */
 void grpc_store_get_info(struct store *store, struct arena *arena, struct peer_info *out);
+struct str grpc_store_address(const struct store *store);
+struct grpc_channel *grpc_store_channel(struct store *store); /* lives as long as the store */
 /* Asks the peer behind the store, which must outlive the call; see rpc/grpc_peer.h. */
 struct peers_call *grpc_store_ask(struct store *store, struct context *ctx,
                                   const struct peers_question *question);

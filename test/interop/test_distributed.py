@@ -38,7 +38,7 @@ class World:
         replicas.settled()
 
 
-MIXES = [("thanos", "titan")]
+MIXES = [("thanos", "titan"), ("titan", "titan"), ("titan", "thanos")]
 
 
 @pytest.fixture(scope="module")

@@ -357,6 +357,9 @@ struct error *operator_build(struct execution *execution, const struct plan_node
         return NULL;
     case PLAN_SELECTOR:
         return build_selector(execution, node, NULL, &none, out);
+    case PLAN_REMOTE:
+        *out = remote_create(execution, node);
+        return NULL;
     case PLAN_NEGATE:
     case PLAN_STEP_INVARIANT:
     case PLAN_MERGE_ROWS:

@@ -101,6 +101,9 @@ MUST_CHECK struct error *selector_drain(struct operator* op, struct context *ctx
                                         void *self);
 void selector_add_stage(struct operator* op, struct row_stage *stage);
 
+/* A PLAN_REMOTE: its calls are started. */
+struct operator* remote_create(struct execution *execution, const struct plan_node *node);
+
 /* Nothing: of a grid without steps. */
 struct operator* empty_create(const struct step_grid *grid);
 

@@ -1,7 +1,9 @@
 #include <stdlib.h>
 
 #include "model/quote.h"
+#include "promql/distribution.h"
 #include "promql/plan/pass.h"
+#include "promql/print.h"
 
 enum { EXTENDED_LOOKBACK_MS = 3600000 }; /* of xrate and its kin: Thanos's */
 
@@ -16,6 +18,7 @@ struct scope {
     int64_t step_ms; /* of the innermost subquery, else of the query */
     /* Whether something around looks only at the numbers of histograms, or at their buckets. */
     bool skips_buckets, needs_buckets;
+    bool is_nested; /* in a subquery */
 };
 
 static struct error *build(struct planner *planner, const struct expr *expr, struct scope scope,
@@ -178,6 +181,7 @@ static struct error *build_subquery(struct planner *planner, const struct expr *
     scope.subquery_offset_ms = int64_add_saturating(scope.subquery_offset_ms, subquery->offset_ms);
     scope.subquery_range_ms = int64_add_saturating(scope.subquery_range_ms, subquery->range_ms);
     scope.step_ms = subquery->step_ms;
+    scope.is_nested = true;
     scope.aggregate = NULL;
     scope.needs_buckets = true; /* resets are looked for between its steps */
     *out = node;
@@ -475,10 +479,80 @@ static struct error *build_literal(struct planner *planner, const struct expr *e
     return NULL;
 }
 
+/* ---- parts that are evaluated elsewhere ---- */
+
+static struct plan_node *new_remote(struct planner *planner, const struct expr *expr)
+{
+    struct plan_node *node = plan_node_new(planner, PLAN_REMOTE, VALUE_VECTOR, expr->position);
+    struct buf text = {0};
+    expr_print(&text, expr);
+    node->remote.text = arena_str(planner->arena, buf_str(&text));
+    node->remote.engines =
+        distribution_engines(planner->params->distribution, expr, planner->arena);
+    buf_deinit(&text);
+    return node;
+}
+
+/* An aggregation `op` of what is left of it when `part` has been evaluated elsewhere. */
+static struct error *new_regrouped(struct planner *planner, const struct expr *expr,
+                                   struct scope scope, enum aggregate_op part,
+                                   struct plan_node **out)
+{
+    struct plan_node *node = new_node(planner, expr, PLAN_AGGREGATE);
+    struct plan_aggregate *aggregate = &node->aggregate;
+    aggregate->op = part == AGGREGATE_COUNT ? AGGREGATE_SUM : part;
+    aggregate->without = expr->aggregate.without;
+    aggregate->label_count = expr->aggregate.label_count;
+    aggregate->labels = copy_labels(planner, expr->aggregate.labels, &aggregate->label_count);
+    aggregate->input = new_remote(
+        planner, distribution_part(planner->params->distribution, expr, part, planner->arena));
+    *out = node;
+    if (!expr->aggregate.param)
+        return NULL;
+    return build(planner, expr->aggregate.param, scope, &aggregate->param);
+}
+
+static struct error *build_split(struct planner *planner, const struct expr *expr,
+                                 struct scope scope, struct plan_node **out)
+{
+    if (expr->aggregate.op != AGGREGATE_AVG)
+        return new_regrouped(planner, expr, scope, expr->aggregate.op, out);
+    struct plan_node *node = new_node(planner, expr, PLAN_BINARY);
+    struct vector_matching *matching = arena_zalloc(planner->arena, sizeof(*matching));
+    node->binary.op = BINARY_DIV;
+    node->binary.matching = matching;
+    *out = node;
+    struct error *err = new_regrouped(planner, expr, scope, AGGREGATE_SUM, &node->binary.left);
+    return err ? err : new_regrouped(planner, expr, scope, AGGREGATE_COUNT, &node->binary.right);
+}
+
+/* True when it, or a part of it, is evaluated elsewhere. */
+static bool build_elsewhere(struct planner *planner, const struct expr *expr, struct scope scope,
+                            struct plan_node **out, struct error **err)
+{
+    const struct distribution *distribution = planner->params->distribution;
+    if (!distribution || scope.is_nested)
+        return false;
+    switch (distribution_choose(distribution, expr)) {
+    case DISTRIBUTE_WHOLE:
+        *out = new_remote(planner, expr);
+        return true;
+    case DISTRIBUTE_SPLIT:
+        *err = build_split(planner, expr, scope, out);
+        return true;
+    case DISTRIBUTE_NOT:
+        break;
+    }
+    return false;
+}
+
 static struct error *build(struct planner *planner, const struct expr *expr, struct scope scope,
                            struct plan_node **out)
 {
     const struct expr *inner = expr_unwrap(expr);
+    struct error *err = NULL;
+    if (build_elsewhere(planner, inner, scope, out, &err))
+        return err;
     if (inner != expr || expr->kind == EXPR_UNARY || expr->kind == EXPR_BINARY)
         scope.aggregate = NULL; /* only the aggregation directly around counts */
     switch (inner->kind) {

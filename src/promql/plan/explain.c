@@ -132,6 +132,10 @@ static void print_node(struct buf *out, const struct plan_node *node)
     case PLAN_MERGE_ROWS:
         buf_append_cstr(out, "merge rows");
         break;
+    case PLAN_REMOTE:
+        buf_printf(out, "remote %.*s on %zu engines", STR_ARG(node->remote.text),
+                   node->remote.engines.count);
+        break;
     }
 }
 

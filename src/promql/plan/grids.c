@@ -27,7 +27,10 @@ static void mark_invariants(struct plan_node *node)
         node->is_step_invariant &= (*child)->is_step_invariant;
         node->reads_data |= (*child)->reads_data;
     }
-    if (node->kind == PLAN_SELECTOR) {
+    if (node->kind == PLAN_REMOTE) {
+        node->is_step_invariant = false;
+        node->reads_data = true;
+    } else if (node->kind == PLAN_SELECTOR) {
         node->is_step_invariant = node->selector.has_at;
         node->reads_data = true;
     } else if (node->kind == PLAN_SUBQUERY) {

@@ -18,6 +18,7 @@ struct plan_node **plan_child(struct plan_node *node, size_t index)
     case PLAN_NUMBER:
     case PLAN_STRING:
     case PLAN_SELECTOR:
+    case PLAN_REMOTE:
         return NULL;
     case PLAN_SUBQUERY:
         return index == 0 ? &node->subquery.input : NULL;

@@ -307,6 +307,9 @@ static void derive(const struct planner *planner, struct plan_node *node)
     case PLAN_STEP_INVARIANT:
         take_over(node, node->step_invariant.input);
         break;
+    case PLAN_REMOTE: /* engines have no series in common */
+        node->is_unique = node->may_have_histograms = true;
+        break;
     case PLAN_MERGE_ROWS:
         take_over(node, node->merge_rows.input);
         node->is_unique = true;

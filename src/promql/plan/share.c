@@ -101,6 +101,8 @@ static bool contents_equal(const struct plan_node *a, const struct plan_node *b)
                names_equal(a->aggregate.labels, b->aggregate.labels, a->aggregate.label_count);
     case PLAN_CALL:
         return a->call.function == b->call.function && infos_equal(a->call.info, b->call.info);
+    case PLAN_REMOTE:
+        return str_equal(a->remote.text, b->remote.text);
     case PLAN_NEGATE:
     case PLAN_STEP_INVARIANT:
     case PLAN_MERGE_ROWS:
@@ -198,6 +200,8 @@ static uint64_t hash_contents(const struct plan_node *node)
         return hash_names(hash, node->aggregate.labels, node->aggregate.label_count);
     case PLAN_CALL:
         return hash_add(hash, &node->call.function->id, sizeof(node->call.function->id));
+    case PLAN_REMOTE:
+        return hash_text(hash, node->remote.text);
     case PLAN_NEGATE:
     case PLAN_STEP_INVARIANT:
     case PLAN_MERGE_ROWS:
