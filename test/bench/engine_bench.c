@@ -164,6 +164,21 @@ static void add_series(struct bench_store *store, size_t number, const struct ch
         (struct series){labels_builder_finish(&builder), shapes[number % SHAPES]};
 }
 
+/* One for each instance of each job. */
+static void add_info(struct bench_store *store, size_t number, size_t count,
+                     const struct chunk_list *chunks)
+{
+    struct labels_builder builder = labels_builder_create(store->arena);
+    labels_builder_set(&builder, STR("__name__"), STR("target_info"));
+    labels_builder_set(&builder, STR("job"),
+                       arena_printf(store->arena, "service-%zu", number * JOBS / count));
+    labels_builder_set(
+        &builder, STR("instance"),
+        arena_printf(store->arena, "10.0.%zu.%zu:9090", number / 60 / 250, number / 60 % 250));
+    labels_builder_set(&builder, STR("version"), arena_printf(store->arena, "1.%zu", number % 7));
+    store->series[store->count++] = (struct series){labels_builder_finish(&builder), *chunks};
+}
+
 static int series_order(const void *a, const void *b)
 {
     return labels_compare(((const struct series *)a)->labels, ((const struct series *)b)->labels);
@@ -175,11 +190,14 @@ static void store_init(struct bench_store *store, size_t count)
     size_t natives = count / 6;
     *store = (struct bench_store){.base.ops = &store_ops, .count = count};
     store->arena = arena_create(NULL);
-    store->series = arena_array(store->arena, count + natives, sizeof(*store->series));
+    store->series =
+        arena_array(store->arena, count + natives + count / 60 + 1, sizeof(*store->series));
     for (size_t i = 0; i < SHAPES; i++)
         shapes[i] = make_chunks(store->arena, i);
     for (size_t i = 0; i < count; i++)
         add_series(store, i, shapes);
+    for (size_t i = 0; i < count; i += 60)
+        add_info(store, i, count, &shapes[0]);
     for (size_t i = 0; i < SHAPES; i++)
         shapes[i] = make_native_chunks(store->arena, i);
     for (size_t i = 0; i < natives; i++)
@@ -251,10 +269,15 @@ int main(int argc, char **argv)
         "histogram_count(sum by (job) (rate(native_request_duration_seconds[5m])))",
         "histogram_quantile(0.9, native_request_duration_seconds)",
         "native_request_duration_seconds * 2",
+        "sum by (job) (rate(http_request_duration_seconds_bucket[5m])) / "
+        "count by (job) (rate(http_request_duration_seconds_bucket[5m]))",
+        "sum by (version) (info(rate(http_request_duration_seconds_bucket[5m])))",
+        "sum by (version) (rate(http_request_duration_seconds_bucket[5m]) * on (job, instance) "
+        "group_left (version) target_info)",
     };
     size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000;
     size_t threads = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-    struct engine_config config = {.samples_max = 1u << 30};
+    struct engine_config config = {.samples_max = 1u << 30, .parse.experimental_functions = true};
     struct bench_store store;
     if (threads > 0)
         config.compute = pool_create("compute", threads, 1000);
