@@ -263,8 +263,8 @@ TEST(engine_answers_or_refuses_200000_series_under_a_budget)
 
 static const char *const many_queries[] = {
     "sum(rate(requests_total[5m])) / count(rate(requests_total[5m]))",
-    "max by (job) (requests_total) - on (job) min by (job) (requests_total) + on (job) avg by "
-    "(job) (requests_total)",
+    ("max by (job) (requests_total) - on (job) min by (job) (requests_total) + on (job) avg by "
+     "(job) (requests_total)"),
     "sum(requests_total * 2) / scalar(count(requests_total * 2))",
     "sum by (job) (rate(requests_total[5m]))",
     "requests_total * 2 > 20",
