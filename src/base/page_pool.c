@@ -6,6 +6,20 @@
 #include "base/memory.h"
 #include "base/mutex.h"
 
+/* What is left in a kept page belongs to nobody: under AddressSanitizer a look at it is an error.
+ */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
+#endif
+
 enum { SIZE_CLASSES = 5, KEEP_BYTES_MAX = 64 * 1024 * 1024 }; /* 64, 128, 256, 512, 1024 KiB */
 
 struct free_page {
@@ -46,12 +60,20 @@ void *page_pool_take(size_t size, size_t *got)
         kept_bytes -= *got;
     }
     mutex_unlock(&pool_lock);
-    if (page)
+    if (page) {
+        ASAN_UNPOISON_MEMORY_REGION(page, *got);
         return page;
+    }
     void *fresh = mmap(NULL, *got, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (fresh == MAP_FAILED)
         bug("out of memory: mmap of %zu bytes failed", *got);
     return fresh;
+}
+
+static void unmap(void *page, size_t size)
+{
+    ASAN_UNPOISON_MEMORY_REGION(page, size);
+    munmap(page, size);
 }
 
 /* Makes room for `got` more bytes out of larger pages that nobody wants any more: kept after a
@@ -88,13 +110,14 @@ void page_pool_give(void *memory, size_t got)
     if (keep) {
         page->next = free_pages[class];
         free_pages[class] = page;
+        ASAN_POISON_MEMORY_REGION(page + 1, got - sizeof(*page));
         kept_bytes += got;
     }
     mutex_unlock(&pool_lock);
     if (evicted)
-        munmap(evicted, evicted_size);
+        unmap(evicted, evicted_size);
     if (!keep)
-        munmap(memory, got);
+        unmap(memory, got);
 }
 
 void page_pool_trim(void)
@@ -109,7 +132,7 @@ void page_pool_trim(void)
         mutex_unlock(&pool_lock);
         while (list) {
             struct free_page *next = list->next;
-            munmap(list, page_size);
+            unmap(list, page_size);
             list = next;
         }
     }

@@ -185,6 +185,8 @@ struct error *row_store_batch(struct row_store *store, size_t *at, struct arena 
         err = stored_row_write(store->rows.items[*at + row], batch, row, arena);
     if (err)
         return err;
+    if (batch->histograms)
+        arena_keep(arena, store->arena);
     *at += rows;
     *out = batch;
     return NULL;

@@ -45,11 +45,12 @@ MUST_CHECK struct error *row_store_add(struct row_store *store, const struct ste
 MUST_CHECK struct error *row_store_join(struct row_store *store, struct stored_row *row,
                                         const struct step_batch *batch, size_t batch_row,
                                         struct arena *batch_arena, bool *joined);
-/* Writes a stored row into a row of a batch that step_batch_create() made. */
+/* Writes a stored row into a row of a batch that step_batch_create() made. Its histograms stay in
+ * the store's arena. */
 MUST_CHECK struct error *stored_row_write(const struct stored_row *stored, struct step_batch *batch,
                                           size_t row, struct arena *arena);
 /* Rows [*at, ...) as a batch, as many as a batch may have; moves *at on; NULL at the end. Labels
- * live in the store. */
+ * live in the store; so do histograms, and the arena keeps it. */
 MUST_CHECK struct error *row_store_batch(struct row_store *store, size_t *at, struct arena *arena,
                                          struct step_batch **out);
 

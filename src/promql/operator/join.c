@@ -244,6 +244,8 @@ static struct error *join_with_held(struct join *join, const struct many_row *ma
     for (size_t word = 0; word < step_grid_words(join->base.grid); word++)
         any |= join->bits[word] = present[word] & stored_word(held, word);
     struct join_side left = many_side(many), right = held_side(held);
+    if (right.histograms) /* results may be those of an input */
+        arena_keep(arena, join->held.arena);
     if (!any || !join_refuse(join, &left, &right))
         return NULL;
     take_steps(join, many->key);

@@ -364,6 +364,8 @@ static struct error *pick_all(struct pick *pick, struct context *ctx)
 static struct error *write_rows(struct pick *pick, struct step_batch *batch, struct arena *arena)
 {
     struct error *err = pick->has_histograms ? step_batch_add_histograms(batch, arena) : NULL;
+    if (pick->has_histograms)
+        arena_keep(arena, pick->groups.arena);
     size_t row = 0;
     while (!err && pick->point_at < pick->point_count && row < batch->row_count) {
         uint32_t name = pick->points[pick->point_at].row;
