@@ -5,6 +5,7 @@ only what it is told to."""
 import base64
 import http.server
 import json
+import ssl
 import subprocess
 import threading
 import time
@@ -14,7 +15,10 @@ import urllib.request
 
 import pytest
 
+import http2
 from cluster import TOP, free_port, peers, wait_until
+from fake_prometheus import FakePrometheus
+from wire import chunk_message, field, grpc_message, labels_message, matcher, read_frame, series_request
 
 HASH = "$2b$04$KQQNGe0xcryUQdeVhTA6MugPBQ25K1A.18Lt.83Nh.ZpAV6Xrrf0O"  # of "secret"
 
@@ -150,6 +154,37 @@ def test_a_proxy(cluster, prometheus, program):
     well = sidecar(cluster, program, "http://nowhere.example", f"proxy_url: {door.url}")
     assert well.get("/-/ready").status == 200
     door.close()
+
+
+def test_a_long_read_over_tls_that_is_read_slowly(cluster, certificates, program):
+    """Far more than buffers hold, through a query that takes it at its own pace, and through one that stops for a while."""
+    now, series = int(time.time() * 1000), 60_000
+    chunk = field(2, chunk_message([(now - 2000, 1.0), (now - 1000, 1.0)]))
+    body = b"".join(read_frame(field(1, labels_message([("__name__", "fake"), ("n", f"{n:07d}"), ("pad", "x" * 200)]) + chunk)) for n in range(series))
+
+    def read(stream):
+        stream.start()
+        for at in range(0, len(body), 100_000):
+            stream.handler.wfile.write(b"%x\r\n%s\r\n" % (len(body[at:at + 100_000]), body[at:at + 100_000]))
+        stream.end()
+
+    fake = FakePrometheus(read)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(f"{certificates}/server.crt", f"{certificates}/server.key")
+    fake.server.socket = context.wrap_socket(fake.server.socket, server_side=True)
+    side = sidecar(cluster, program, f"https://127.0.0.1:{fake.port}", f"tls_config: {{ca_file: {certificates}/ca.crt}}")
+    query = cluster.query("titan", [side])
+    assert query.instant("count(fake)", now / 1000, partial_response="false")["result"][0]["value"][1] == str(series)
+    slow = http2.Http2(side.grpc, window=65535)
+    stream = slow.request("/thanos.Store/Series")
+    slow.data(stream, grpc_message(series_request(0, now + 1000, matcher("__name__", "fake"))))
+    time.sleep(1)
+    slow.grant(stream, 1 << 30)
+    slow.grant(0, 1 << 30)
+    answer = http2.finish(slow, stream, timeout=30, grant=False)
+    assert answer.grpc_status == 0 and len(answer.data) > len(body) / 2
+    slow.close()
+    fake.stop()
 
 
 def test_transport_is_in_nanoseconds(cluster, prometheus, program):
