@@ -163,12 +163,32 @@ ask("histogram_quantile(0.9, app_latency_seconds_bucket)", "histogram_quantile(0
     'histogram_quantile(0.9, app_latency_seconds_bucket{le!="+Inf"})', "histogram_quantile(0.5, app_step)",
     'histogram_quantile(scalar(vector(0.25)), app_latency_seconds_bucket)', how=SUM)
 
-# --- Native histograms: carried and counted
+# --- Native histograms: Prometheus's own
 
-ask("count(prometheus_http_request_duration_seconds)", "count by (handler) (prometheus_http_request_duration_seconds)",
-    "group(prometheus_http_request_duration_seconds)", "count_over_time(prometheus_http_request_duration_seconds[10s])",
-    "present_over_time(prometheus_http_request_duration_seconds[10s])", "timestamp(prometheus_http_request_duration_seconds)",
-    "absent(prometheus_http_request_duration_seconds)")
+H = "prometheus_http_request_duration_seconds"
+ask(f"count({H})", f"count by (handler) ({H})", f"group({H})", f"count_over_time({H}[10s])", f"present_over_time({H}[10s])", f"timestamp({H})", f"absent({H})",
+    H, f"{H} offset 5s", f"last_over_time({H}[10s])", f"first_over_time({H}[10s])", f"-{H}", f"{H} * 2", f"{H} / 4", f"2 * {H}", f"{H} == {H}", f"{H} != {H}",
+    f"histogram_count({H})", f"changes({H}[10s])", f"resets({H}[10s])", f"{H} + 1", f"{H} > 1", f"min({H})", f"max_over_time({H}[5s])",
+    f"topk(2, {H})", f"{H} and on (handler) up", f"{H} or up", f'label_replace({H}, "h", "$1", "handler", "/(.*)")', f"absent_over_time({H}[3s])",
+    f"ts_of_last_over_time({H}[5s])", f"scalar({H})", f"abs({H})", f"count_over_time({H}[20s:5s])", f"last_over_time({H}[20s:5s])")
+ask(f"histogram_sum({H})", f"histogram_avg({H})", f"histogram_stddev({H})", f"histogram_stdvar({H})", f"histogram_quantile(0.9, {H})", f"histogram_quantile(0.5, rate({H}[10s]))",
+    f"histogram_quantile(0, {H})", f"histogram_quantile(1, {H})", f"histogram_quantile(2, {H})", f"histogram_quantile(NaN, {H})", f"histogram_fraction(0, 0.001, {H})",
+    f"histogram_fraction(-Inf, Inf, {H})", f"histogram_fraction(0.01, 0.001, {H})", f"rate({H}[10s])", f"increase({H}[10s])", f"irate({H}[10s])", f"idelta({H}[10s])", f"delta({H}[10s])",
+    f"sum({H})", f"sum by (handler) ({H})", f"avg({H})", f"avg by (handler) (rate({H}[10s]))", f"sum(rate({H}[10s]))", f"histogram_quantile(0.99, sum by (handler) (rate({H}[10s])))",
+    f"histogram_count(sum(rate({H}[10s])))", f"sum_over_time({H}[5s])", f"avg_over_time({H}[5s])", f"{H} + {H}", f"{H} - {H} offset 5s", f"{H} * on (handler) histogram_count({H})",
+    f"rate({H}[20s:5s])", f"sum_over_time(rate({H}[5s])[15s:5s])", f"histogram_count({H}) / histogram_sum({H})", f"{H} / on (handler) (histogram_count({H}) > 0)", how=SUM)
+ask(f"sort({H})", f"{H} </ 0.01", f"{H} >/ 0.01", f"{H} </ Inf", f'count_values("h", {H})', f'histogram_quantiles({H}, "q", 0.5, 0.9)', f'histogram_quantiles(rate({H}[10s]), "q", 0.1)', how=SUM, thanos=False)
+
+# --- Newer than the parser of Thanos 0.42.5, or behind flags that it has not
+
+ask("rate(app_requests_total[10s] anchored)", "increase(app_requests_total[10s] smoothed)", "delta(app_temperature[7s] smoothed)", "resets(app_resets_total[20s] anchored)",
+    "changes(app_step[20s] anchored)", "app_temperature smoothed", "app_flapping smoothed", "rate(app_bytes_total[5s] smoothed offset 3s)", "increase(app_flapping[9s] anchored)",
+    "sum(rate(app_requests_total[10s] smoothed))", how=SUM, thanos=False, scale=900)
+ask("rate(app_requests_total[2s * 5])", "app_step offset (1s + 2s)", "max_over_time(app_temperature[min_of(10s, 20s)])", "count_over_time(app_step[max_of(step(), 3s)])",
+    "count_over_time(app_step[20s:step() + 1s])", "app_step + step()", "time() - start()", "end() - range()", "app_step offset -(1s)", "max_of(1, 2) + min_of(3, 4)", how=SUM, thanos=False)
+ask('info(app_step, {__name__="app_info", version=~".+"})', 'info(app_queue_length, {__name__="app_info"})', 'info(up, {__name__="app_info", version=~"v.*"})', "info(app_step)",
+    'info(rate(app_requests_total[10s]), {__name__="app_info", commit="abc"})', thanos=False)
+ask("integral(app_temperature[10s])", "integral(app_step[10s], 1)", "sort_by_label(app_step, \"instance\")", how=SUM, thanos=False, scale=9000)
 
 # --- Math
 

@@ -25,7 +25,7 @@ def site(tmp_path_factory):
         now_ms = int(time.time() * 1000)
         fake = FakePrometheus(honest(now_ms))
         sidecar = cluster.sidecar("titan", fake.url)
-        query = cluster.query("titan", [sidecar], flags=["--query.timeout=20s"])
+        query = cluster.query("titan", [sidecar], flags=["--query.timeout=20s", "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers"])
     yield Site
     Site.fake.stop()
     Site.cluster.close()
@@ -51,6 +51,7 @@ def still_alive(request):
 # --- HTTP: parameters
 
 DEEP = 50000
+HOUR = {"start": 1_000_000_000, "end": 1_000_003_600, "step": 0.36}
 PARAMETERS = {
     "deep parentheses": ("/query", {"query": "(" * DEEP + "1" + ")" * DEEP}),
     "deep unary minus": ("/query", {"query": "-" * DEEP + "1"}),
@@ -59,6 +60,33 @@ PARAMETERS = {
     "deep functions": ("/query", {"query": "abs(" * DEEP + "up" + ")" * DEEP}),
     "deep aggregations": ("/query", {"query": "sum(" * DEEP + "up" + ")" * DEEP}),
     "deep subqueries": ("/query", {"query": "max_over_time(" * 5000 + "fake" + "[1m:1s])" * 5000}),
+    "a megabyte of sums": ("/query", {"query": "fake" + " + fake" * 149000}),
+    "a megabyte of unions": ("/query", {"query": "fake" + " or fake" * 130000}),
+    "a megabyte of text": ("/query", {"query": '"' + "x" * 1040000 + '"'}),
+    "a megabyte of blanks": ("/query", {"query": "1" + " " * 1040000}),
+    "a megabyte of comments": ("/query", {"query": "#\n" * 520000 + "1"}),
+    "more than a megabyte": ("/query", {"query": "1" + " " * 1100000}),
+    "ten thousand alternatives": ("/query_range", {"query": 'sum(fake{n=~"%s"})' % "|".join(f"a{i}" for i in range(10000)), **HOUR}),
+    "ten thousand alternatives with tails": ("/query", {"query": 'fake{n=~"(%s)+.*x"}' % "|".join(f"a{i}.*b" for i in range(10000))}),
+    "ten thousand alternatives, many times": ("/query", {"query": " or ".join('fake{n=~"%s"}' % "|".join(f"a{i}{j}" for i in range(10000)) for j in range(9))}),
+    "ten thousand alternatives in label_replace": ("/query", {"query": 'label_replace(fake, "a", "$1", "n", "(%s)")' % "|".join(f"a{i}" for i in range(10000))}),
+    "deep parentheses of a duration": ("/query", {"query": "fake[" + "(" * DEEP + "1m" + ")" * DEEP + "]"}),
+    "a duration of many signs": ("/query", {"query": "fake offset (" + "-" * DEEP + "1m)"}),
+    "a duration of many parts": ("/query", {"query": "fake[1m" + "+1m" * DEEP + "]"}),
+    "a duration of powers": ("/query", {"query": "fake[1m" + "^1m" * DEEP + "]"}),
+    "a duration of deep choices": ("/query", {"query": "fake[" + "max_of(1m," * 20000 + "1m" + ")" * 20000 + "]"}),
+    "a year at a millisecond": ("/query", {"query": "sum_over_time(sum(fake)[1y:1ms])"}),
+    "an hour at a millisecond, many times": ("/query_range", {"query": "max_over_time(sum(fake)[1h:1ms])", **HOUR}),
+    "windows of a day at each step": ("/query_range", {"query": "quantile_over_time(0.5, fake[1d])", **HOUR}),
+    "a range query at a millisecond": ("/query_range", {"query": "fake", "start": 0, "end": 1e9, "step": 0.001}),
+    "eleven thousand steps of a thousand": ("/query_range", {"query": "count_over_time(vector(1)[1000ms:1ms])", **HOUR}),
+    "many kinds of warnings": ("/query", {"query": " or ".join(f"quantile({i + 2}, fake)" for i in range(60))}),
+    "many kinds of warnings over a range": ("/query_range", {"query": "quantile(time(), fake) or " * 30 + "fake", **HOUR}),
+    "info of many labels": ("/query", {"query": "info(fake, {" + ",".join(f'a{i}=~".+"' for i in range(9000)) + "})"}),
+    "info of info": ("/query", {"query": "info(" * 100 + "fake" + ")" * 100}),
+    "too many quantiles": ("/query", {"query": 'histogram_quantiles(fake, "q"' + ", 0.5" * 50000 + ")"}),
+    "smoothed many times": ("/query", {"query": "fake" + " smoothed" * 100000}),
+    "as many values as samples": ("/query_range", {"query": 'count_values("v", fake * time())', **HOUR}),
     "a long name": ("/query", {"query": "a" * 1000000}),
     "many matchers": ("/query", {"query": "fake{" + ",".join(f'a{i}="b"' for i in range(50000)) + "}"}),
     "many groupings": ("/query", {"query": "sum by (" + ",".join(f"a{i}" for i in range(100000)) + ") (fake)"}),
