@@ -23,10 +23,15 @@ TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "test/e2e"))
 os.environ.setdefault("TITAN", str(TOP / "build/release/titan"))
 
+sys.path.insert(0, str(TOP / "test/differential"))
+
+import data_set  # noqa: E402
 from cluster import Cluster, CpuMeter, binary, free_port, http, peers  # noqa: E402
 
 STEP, MINUTES = 15, 60
 INSTANCES, HANDLERS, CODES = 100, 40, 5  # 20,000 counters
+NATIVES = 200  # native histograms
+FEATURES = ["--enable-feature=promql-experimental-functions", "--query.enable-x-functions"]
 GAUGES, LATENCIES, BOUNDS = 2000, 60, (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, "+Inf")
 
 MARK = "<!-- side_by_side.py writes below -->"
@@ -62,8 +67,26 @@ def openmetrics(path, begin, offset, seed):
         for instance in range(LATENCIES):
             for place, bound in enumerate(BOUNDS):
                 write("latency_seconds_bucket", f'job="api",instance="host-{instance:03d}:9100",le="{bound}"', [int((t - begin) * 7 * (place + 1)) for t in times])
+        out.write("# TYPE target_info gauge\n")
+        for instance in range(INSTANCES):
+            write("target_info", f'job="api",instance="host-{instance:03d}:9100",version="v{instance % 7}",region="r{instance % 3}"', [1 for _ in times])
         out.write("# EOF\n")
     return series
+
+
+def natives(begin, offset, seed):
+    """Native histograms: running totals of observations around a tenth of a second."""
+    data = {}
+    for number in range(NATIVES):
+        chance, value = random.Random(seed * 1000 + number), data_set.Histogram()
+        points = []
+        for index in range(MINUTES * 60 // STEP):
+            for _ in range(chance.randrange(8)):
+                value.observe(chance.lognormvariate(-2.3, 0.6))
+            points.append((int((begin + offset + STEP * index) * 1000), value.copy()))
+        labels = {"__name__": "request_seconds", "job": "api", "instance": f"host-{number % INSTANCES:03d}:9100", "handler": f"/api/v1/path{number // INSTANCES:02d}"}
+        data[tuple(sorted(labels.items()))] = points
+    return data
 
 
 def replica(cluster, name, begin, offset, folder):
@@ -74,10 +97,17 @@ def replica(cluster, name, begin, offset, folder):
     series = openmetrics(text, begin, offset, seed=1)
     subprocess.run([peers()["promtool"], "tsdb", "create-blocks-from", "openmetrics", text, data], check=True, stdout=subprocess.DEVNULL)
     text.unlink()
-    return cluster.prometheus(name, scrape_self=False, flags=["--storage.tsdb.retention.time=30d"]), series
+    writer = cluster.prometheus(name + "-writer", scrape_self=False, flags=["--web.enable-remote-write-receiver", "--web.enable-admin-api"])
+    data_set.write(writer, natives(begin, offset, seed=1))
+    snapshot = writer.get("/api/v1/admin/tsdb/snapshot", method="POST").json["data"]["name"]
+    writer.stop()
+    for block in (cluster.folder / f"prometheus-{name}-writer/data/snapshots" / snapshot).iterdir():
+        shutil.move(block, data)
+    return cluster.prometheus(name, scrape_self=False, flags=["--storage.tsdb.retention.time=30d"]), series + NATIVES
 
 
 def questions(begin):
+    """[(name, path, parameters)]"""
     end, later = begin + MINUTES * 60 - 60, begin + 600
     whole = {"start": later, "end": end, "step": 30}
     return [
@@ -91,8 +121,31 @@ def questions(begin):
         ("top ten, instant", "/query", {"query": "topk(10, rate(http_requests_total[5m]))", "time": end}),
         ("count of all, instant", "/query", {"query": "count(http_requests_total)", "time": end}),
         ("4,000 series, instant", "/query", {"query": 'http_requests_total{code="500"}', "time": end}),
+        ("rates of native histograms, range", "/query_range", {"query": "sum by (handler) (rate(request_seconds[5m]))", **whole}),
+        ("quantile of native histograms, range", "/query_range", {"query": "histogram_quantile(0.9, sum by (handler) (rate(request_seconds[5m])))", **whole}),
+        ("mean of native histograms, range", "/query_range", {"query": "histogram_avg(sum(rate(request_seconds[5m])))", **whole}),
+        ("sum of native histograms, instant", "/query", {"query": "sum(request_seconds)", "time": end}),
+        ("subquery, range", "/query_range", {"query": "max_over_time(sum by (floor) (room_temperature)[10m:1m])", **whole}),
+        ("join with group_left, range", "/query_range", {
+            "query": 'sum by (version) (rate(http_requests_total{code="500"}[5m]) * on (job, instance) group_left (version) target_info)', **whole}),
+        ("top five, range", "/query_range", {"query": 'topk(5, rate(http_requests_total{code="404"}[5m]))', **whole}),
+        ("quantile of rooms, range", "/query_range", {"query": "quantile by (floor) (0.9, room_temperature)", **whole}),
+        ("quantile over time, range", "/query_range", {"query": "max by (floor) (quantile_over_time(0.9, room_temperature[5m]))", **whole}),
+        ("count of values, range", "/query_range", {"query": 'count_values("celsius", round(room_temperature))', **whole}),
+        ("xrate, range", "/query_range", {"query": 'sum by (handler) (xrate(http_requests_total{code="200"}[5m]))', "engine": "thanos", **whole}),
         ("series", "/series", {"match[]": 'http_requests_total{handler="/api/v1/path07"}', "start": later, "end": end}),
         ("label values", "/label/instance/values", {"start": later, "end": end}),
+    ]
+
+
+def newer_questions(begin):
+    """What Thanos 0.42.5 cannot answer over stores; not counted in CPU."""
+    end, later = begin + MINUTES * 60 - 60, begin + 600
+    whole = {"start": later, "end": end, "step": 30}
+    return [
+        ("info, range", "/query_range", {"query": 'sum by (version) (info(rate(http_requests_total{code="500"}[5m]), {version=~".+"}))', **whole}),
+        ("smoothed rates, range", "/query_range", {"query": 'sum by (handler) (rate(http_requests_total{code="200"}[5m] smoothed))', **whole}),
+        ("anchored increases, range", "/query_range", {"query": 'sum by (handler) (increase(http_requests_total{code="200"}[5m] anchored))', **whole}),
     ]
 
 
@@ -111,15 +164,19 @@ class Composition:
 
     def round(self, asked, repeats):
         before = {part: self.used(part) for part in self.cpu}
+        self.ask(asked, repeats)
+        for part in self.cpu:
+            self.cpu[part].append(self.used(part) - before[part])
+
+    def ask(self, asked, repeats):
         for name, path, params in asked:
             for _ in range(repeats):
                 begin = time.monotonic()
                 answer = self.query.get("/api/v1" + path, params, timeout=300)
                 self.seconds.setdefault(name, []).append(time.monotonic() - begin)
                 assert answer.status == 200 and answer.json["status"] == "success", f"{self.name}: {name}: {answer}"
-                assert answer.json["data"] and not answer.json.get("warnings"), f"{self.name}: {name}: {answer}"
-        for part in self.cpu:
-            self.cpu[part].append(self.used(part) - before[part])
+                data = answer.json["data"]
+                assert (data["result"] if isinstance(data, dict) else data) and not answer.json.get("warnings"), f"{self.name}: {name}: {answer}"
 
     def peak(self, part):
         return sum(meter.memory("VmHWM") for meter in self.meters[part])
@@ -167,7 +224,7 @@ def report(compositions, idle, starts, series, rounds, repeats):
                    *(text(composition.peak(part) / MIB, 0) for part in ("query", "sidecars")))
     out += "\n" + row("question", *(f"{composition.name}, ms" for composition in compositions)) + row("---", *("--:" for _ in compositions))
     for name in compositions[0].seconds:
-        out += row(name, *(text(statistics.median(composition.seconds[name]) * 1000, 1) for composition in compositions))
+        out += row(name, *(text(statistics.median(composition.seconds[name]) * 1000, 1) if name in composition.seconds else "" for composition in compositions))
     out += "\n" + row("at rest", "titan", "thanos") + row("---", "--:", "--:")
     for part in ("query", "sidecar"):
         out += row(f"{part}, resident MiB before the first question", *(text(idle[program, part] / MIB, 1) for program in ("titan", "thanos")))
@@ -198,7 +255,7 @@ def main():
         (a, series), (b, _) = replica(cluster, "a", begin, 1.25, folder), replica(cluster, "b", begin, 8.5, folder)
         print(f"{series} series each", flush=True)
         sidecars = {program: [cluster.sidecar(program, prometheus) for prometheus in (a, b)] for program in ("titan", "thanos")}
-        compositions = [Composition(cluster, cluster.query(query, sidecars[below]), sidecars[below])
+        compositions = [Composition(cluster, cluster.query(query, sidecars[below], flags=FEATURES), sidecars[below])
                         for query in ("titan", "thanos") for below in ("titan", "thanos")]
         time.sleep(10)
         idle = {}
@@ -209,6 +266,8 @@ def main():
         for number in range(options.rounds):
             for composition in compositions:
                 composition.round(asked, options.repeats)
+                if composition.query.program == "titan":
+                    composition.ask(newer_questions(begin), options.repeats)
             print(f"round {number + 1} of {options.rounds}", flush=True)
         starts = {}
         for program in ("titan", "thanos"):

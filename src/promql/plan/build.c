@@ -195,7 +195,10 @@ static struct error *build_unary(struct planner *planner, const struct expr *exp
 {
     if (!expr->unary.negative) {
         struct error *err = build(planner, expr->unary.expr, scope, out);
-        bool tells_own_place = err || (*out)->kind == PLAN_BINARY || (*out)->kind == PLAN_AGGREGATE;
+        bool is_extended =
+            !err && (*out)->kind == PLAN_SELECTOR && (*out)->selector.extended != RANGE_PLAIN;
+        bool tells_own_place =
+            err || is_extended || (*out)->kind == PLAN_BINARY || (*out)->kind == PLAN_AGGREGATE;
         if (!tells_own_place)
             (*out)->position = expr->position;
         return err;
