@@ -13,6 +13,8 @@
 #include "prometheus/prometheus_peer.h"
 #include "prometheus/prometheus_store.h"
 #include "prometheus/prometheus_watch.h"
+#include "prometheus/reload_trigger.h"
+#include "prometheus/reloader.h"
 #include "rpc/info_service.h"
 #include "rpc/peers_service.h"
 #include "rpc/store_service.h"
@@ -60,19 +62,19 @@ static const struct flag sidecar_flags[] = {
     FLAG_STRING(SIDECAR, tsdb_path, "tsdb.path", "./data",
                 "Data directory of Prometheus, whose blocks are shipped."),
     FLAG_STRING(SIDECAR, reloader_config, "reloader.config-file", "",
-                "Configuration file to watch.", .later = true),
+                "Configuration file to watch."),
     FLAG_STRING(SIDECAR, reloader_output, "reloader.config-envsubst-file", "",
-                "Where to write it with variables replaced.", .later = true),
+                "Where to write it with variables replaced."),
     FLAG_STRINGS(SIDECAR, reloader_rule_dirs, "reloader.rule-dir",
-                 "Directories of rules to watch (repeated).", .later = true),
+                 "Directories of rules to watch (repeated)."),
     FLAG_GO_DURATION(SIDECAR, reloader_watch_ms, "reloader.watch-interval", "3m",
-                     "How often all watched files are read again.", .later = true),
+                     "How often all watched files are read again."),
     FLAG_GO_DURATION(SIDECAR, reloader_retry_ms, "reloader.retry-interval", "5s",
-                     "Delay between reloads that fail.", .later = true),
+                     "Delay between reloads that fail."),
     FLAG_ENUM(SIDECAR, reloader_method, "reloader.method", "http|signal", "http",
-              "How Prometheus is told: http or signal.", .later = true),
+              "How Prometheus is told: http or signal."),
     FLAG_STRING(SIDECAR, reloader_process, "reloader.process-name", "prometheus",
-                "Executable to signal.", .later = true),
+                "Executable to signal."),
     FLAG_CONTENT(SIDECAR, objstore, "objstore.config", "Object store configuration (YAML)."),
     FLAG_BOOL(SIDECAR, upload_compacted, "shipper.upload-compacted",
               "Also ship blocks that Prometheus has compacted."),
@@ -111,6 +113,7 @@ struct sidecar {
     struct prometheus_watch *watch;
     struct bucket *bucket;   /* NULL: nothing is shipped */
     struct shipper *shipper; /* NULL likewise */
+    struct reloader *reloader;
     struct store_service *store_service;
     struct info_service *info_service;
     struct prometheus_peer peer;
@@ -263,11 +266,48 @@ static void sidecar_free(struct sidecar *sidecar)
     info_service_free(sidecar->info_service);
     prometheus_watch_free(sidecar->watch);
     shipper_free(sidecar->shipper);
+    reloader_free(sidecar->reloader);
     bucket_free(sidecar->bucket);
     store_free(sidecar->store);
     prometheus_client_free(sidecar->client);
     http_client_free(sidecar->http);
     arena_unref(sidecar->arena);
+}
+
+/* -- the reloader -- */
+
+static struct error *sidecar_reload(void *self, struct context *ctx)
+{
+    const struct sidecar *sidecar = self;
+    return sidecar->config->reloader_method == 0
+               ? reload_by_http(sidecar->client, ctx)
+               : reload_by_signal(sidecar->client, sidecar->config->reloader_process, ctx);
+}
+
+static struct error *sidecar_build_reloader(struct sidecar *sidecar)
+{
+    const struct sidecar_config *config = sidecar->config;
+    const struct reloader_config reloader = {
+        .config_file = config->reloader_config,
+        .output_file = config->reloader_output,
+        .rule_dirs = config->reloader_rule_dirs.items,
+        .rule_dir_count = config->reloader_rule_dirs.count,
+        .watch_interval_ms = config->reloader_watch_ms,
+        .retry_interval_ms = int64_max(1, config->reloader_retry_ms),
+        .reload = sidecar_reload,
+        .self = sidecar,
+        .method = config->reloader_method == 0 ? "http" : "signal",
+        .log = component_log(sidecar->component),
+        .metrics = component_metrics(sidecar->component),
+    };
+    sidecar->reloader = reloader_create(&reloader);
+    return reloader_start(sidecar->reloader);
+}
+
+static void sidecar_run_reloader(void *arg)
+{
+    struct sidecar *sidecar = arg;
+    reloader_run(sidecar->reloader, component_context(sidecar->component));
 }
 
 /* -- the heartbeat -- */
@@ -349,6 +389,8 @@ static struct error *sidecar_spawn(struct sidecar *sidecar)
     struct error *err = component_spawn(sidecar->component, "watch", sidecar_watch, sidecar);
     if (!err && sidecar->shipper)
         err = component_spawn(sidecar->component, "ship", sidecar_ship, sidecar);
+    if (!err)
+        err = component_spawn(sidecar->component, "reload", sidecar_run_reloader, sidecar);
     return err;
 }
 
@@ -362,6 +404,8 @@ static int sidecar_run(const struct sidecar_config *config, const struct compone
         err = sidecar_build_shipper(&sidecar);
     if (!err)
         err = sidecar_build_stores(&sidecar);
+    if (!err)
+        err = sidecar_build_reloader(&sidecar);
     if (!err) {
         sidecar_build_services(&sidecar);
         err = component_serve_http(sidecar.component, NULL, 0);

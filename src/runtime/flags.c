@@ -9,6 +9,7 @@
 #include "base/time_text.h"
 #include "base/vec.h"
 #include "codec/float_text.h"
+#include "runtime/environment.h"
 #include "runtime/file.h"
 #include "runtime/flags_internal.h"
 
@@ -540,45 +541,6 @@ void flags_free(struct flags *flags)
 
 /* -- content and times -- */
 
-static bool is_variable_char(char c)
-{
-    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Length of "$(NAME)" at the start of text, or 0; *name is NAME. */
-static size_t variable_reference(struct str text, struct str *name)
-{
-    size_t end = 2;
-    if (!str_starts_with(text, STR("$(")))
-        return 0;
-    while (end < text.len && is_variable_char(text.data[end]))
-        end++;
-    *name = str_slice(text, 2, end);
-    return name->len && end < text.len && text.data[end] == ')' ? end + 1 : 0;
-}
-
-static struct error *expand_variables(struct str text, struct buf *out)
-{
-    for (size_t at = 0; at < text.len;) {
-        struct str name;
-        size_t len = variable_reference(str_slice(text, at, text.len), &name);
-        if (len == 0) {
-            buf_append_byte(out, (uint8_t)text.data[at++]);
-            continue;
-        }
-        char *key = str_dup(name);
-        const char *value = getenv(key);
-        free(key);
-        if (!value)
-            return error_create(ERROR_INVALID,
-                                "found reference to unset environment variable \"%.*s\"",
-                                STR_ARG(name));
-        buf_append_cstr(out, value);
-        at += len;
-    }
-    return NULL;
-}
-
 struct error *flag_content_load(const struct flag_content *content, const char *name, bool expand,
                                 struct arena *arena, struct str *out)
 {
@@ -591,7 +553,7 @@ struct error *flag_content_load(const struct flag_content *content, const char *
         text = buf_str(&file);
     }
     if (!err && expand) {
-        err = error_wrap(expand_variables(text, &expanded), "expand %s", name);
+        err = error_wrap(environment_expand(text, &expanded), "expand %s", name);
         text = buf_str(&expanded);
     }
     if (!err)

@@ -38,7 +38,7 @@ CASES = {
     "bad_number": ["query", "--query.max-concurrent=many"],
     "repeated": ["query", "--http-address=a", "--http-address=b"],
     "both_halves_of_a_content": ["query", "--tracing.config=a", "--tracing.config-file=b"],
-    "not_yet": ["sidecar", "--reloader.config-file=x"],
+    "not_yet": ["store", "--index-cache.config=type: REDIS"],
     "bad_ratio": ["query", "--auto-gomemlimit.ratio=1.5"],
     "completion_of_commands": ["--completion-bash", "que"],
     "completion_of_program_flags": ["--completion-bash", "--l"],
