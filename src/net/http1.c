@@ -260,6 +260,7 @@ const char *http1_reason(int status)
         {100, "Continue"},
         {200, "OK"},
         {204, "No Content"},
+        {301, "Moved Permanently"},
         {302, "Found"},
         {307, "Temporary Redirect"},
         {400, "Bad Request"},

@@ -200,7 +200,8 @@ static void conn_reply_status(struct http_connection *conn, int status)
     buf_deinit(&text);
 }
 
-static void conn_redirect(struct http_connection *conn, struct str path, struct str query)
+static void conn_redirect(struct http_connection *conn, int status, struct str path,
+                          struct str query)
 {
     struct buf location = {0};
     size_t start = 0;
@@ -214,7 +215,8 @@ static void conn_redirect(struct http_connection *conn, struct str path, struct 
     if (query.len)
         buf_printf(&location, "?%.*s", STR_ARG(query));
     struct http_header header = {STR("Location"), buf_str(&location)};
-    conn_reply(conn, 307, STR("Temporary Redirect\n"), &header);
+    conn_reply(conn, status,
+               status == 301 ? STR("Moved Permanently\n") : STR("Temporary Redirect\n"), &header);
     buf_deinit(&location);
 }
 
@@ -323,6 +325,24 @@ static void conn_reply_no_route(struct http_connection *conn, enum route_result 
     buf_deinit(&methods);
 }
 
+/* A slash behind a path of the API: the way without it is told. */
+static bool conn_drop_slash(struct http_connection *conn, struct str method, struct str path,
+                            struct str query)
+{
+    const struct http_server *server = conn->server;
+    const struct http_route *route;
+    struct str value;
+    if (path.len < 2 || path.data[path.len - 1] != '/')
+        return false;
+    path.len--;
+    if (http_route_find(server->routes, server->config.route_count, method, path, &route, &value) !=
+            ROUTE_FOUND ||
+        !route->is_api)
+        return false;
+    conn_redirect(conn, str_equal(method, STR("GET")) ? 301 : 307, path, query);
+    return true;
+}
+
 /* Finds the route and opens the exchange; false when the request has been answered. */
 static bool conn_open_exchange(struct http_connection *conn, const struct http1_head *head,
                                struct web_rules *rules, struct arena *scratch)
@@ -339,11 +359,13 @@ static bool conn_open_exchange(struct http_connection *conn, const struct http1_
     }
     struct str clean = url_clean_path(scratch, path);
     if (!str_equal(clean, path)) {
-        conn_redirect(conn, clean, query);
+        conn_redirect(conn, 307, clean, query);
         return false;
     }
     enum route_result result = http_route_find(server->routes, server->config.route_count,
                                                head->method, path, &route, &value);
+    if (result == ROUTE_NOT_FOUND && conn_drop_slash(conn, head->method, path, query))
+        return false;
     if (result != ROUTE_FOUND) {
         conn_reply_no_route(conn, result, path);
         return false;
