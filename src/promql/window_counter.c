@@ -42,13 +42,21 @@ static void find_overlaps(struct pass *pass)
     }
 }
 
-static void find_resets(struct pass *pass)
+void window_find_resets(struct pass *pass)
 {
-    pass->marks = arena_array(pass->arena, pass->count + 1, sizeof(*pass->marks));
-    for (size_t i = 1; i < pass->count; i++) {
-        pass->marks[pass->mark_count] = (uint32_t)i;
-        pass->mark_count += is_reset(pass, i);
+    const double *values = pass->values;
+    size_t count = pass->count, found = 0;
+    uint32_t *marks = arena_array(pass->arena, count + 1, sizeof(*marks));
+    for (size_t i = 1; i < count && !pass->starts; i++) { /* no branch on values */
+        marks[found] = (uint32_t)i;
+        found += values[i] < values[i - 1];
     }
+    for (size_t i = 1; i < count && pass->starts; i++) {
+        marks[found] = (uint32_t)i;
+        found += is_reset(pass, i);
+    }
+    pass->marks = marks;
+    pass->mark_count = found;
     if (pass->starts)
         find_overlaps(pass);
 }
@@ -201,8 +209,8 @@ static bool extended_changes_at(struct pass *pass, const struct window *window, 
     return extended_resets_at(pass, window, out);
 }
 
-WINDOW_FUNCTION(rate, find_resets, HISTOGRAMS_ALONE, window_histogram_rate)
-WINDOW_FUNCTION(increase, find_resets, HISTOGRAMS_ALONE, window_histogram_increase)
+WINDOW_FUNCTION(rate, window_find_resets, HISTOGRAMS_ALONE, window_histogram_rate)
+WINDOW_FUNCTION(increase, window_find_resets, HISTOGRAMS_ALONE, window_histogram_increase)
 WINDOW_FUNCTION(delta, NULL, HISTOGRAMS_ALONE, window_histogram_delta)
 WINDOW_FUNCTION(irate, NULL, HISTOGRAMS_COUNT, NULL)
 WINDOW_FUNCTION(idelta, NULL, HISTOGRAMS_COUNT, NULL)

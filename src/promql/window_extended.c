@@ -153,23 +153,30 @@ static struct extent inner_extent(const struct window *window, const struct rang
 
 /* ---- rate, increase, delta ---- */
 
+/* What is lost when the counter goes on from one point to the other. */
+static double lost_between(const struct point *before, const struct point *point)
+{
+    bool is_reset = point->value < before->value || is_reset_between(before, point);
+    return is_reset ? before->value : 0;
+}
+
 /* What is lost at each reset from one end to the other. */
-static double lost_at_resets(const struct window *window, const struct range *range,
-                             struct extent extent, struct point left, const struct point *right)
+static double lost_at_resets(struct pass *pass, const struct window *window,
+                             const struct range *range, struct extent extent,
+                             const struct point *left, const struct point *right)
 {
     bool is_empty;
     extent = inner_extent(window, range, extent, &is_empty);
-    double lost = 0;
-    struct point before = left;
-    for (size_t i = extent.first; !is_empty && i <= extent.last; i++) {
-        struct point point = point_at(window, i);
-        if (point.value < before.value || is_reset_between(&before, &point))
-            lost += before.value;
-        before = point;
-    }
-    if (right->value < before.value || is_reset_between(&before, right))
-        lost += before.value;
-    return lost;
+    if (is_empty)
+        return lost_between(left, right);
+    struct point first = point_at(window, extent.first), last = point_at(window, extent.last);
+    double lost = lost_between(left, &first);
+    size_t begin = window->from + extent.first, end = window->from + extent.last;
+    while (pass->mark_at < pass->mark_count && pass->marks[pass->mark_at] <= begin)
+        pass->mark_at++;
+    for (size_t i = pass->mark_at; i < pass->mark_count && pass->marks[i] <= end; i++)
+        lost += pass->values[pass->marks[i] - 1];
+    return lost + lost_between(&last, right);
 }
 
 static bool extended(struct pass *pass, const struct window *window, bool is_counter, bool is_rate,
@@ -188,7 +195,7 @@ static bool extended(struct pass *pass, const struct window *window, bool is_cou
     struct point right = right_end(window, extent.last, &range);
     *out = right.value - left.value;
     if (is_counter)
-        *out += lost_at_resets(window, &range, extent, left, &right);
+        *out += lost_at_resets(pass, window, &range, extent, &left, &right);
     if (is_rate)
         *out /= pass->range_seconds;
     return true;
@@ -209,8 +216,9 @@ static bool extended_delta_at(struct pass *pass, const struct window *window, do
     return extended(pass, window, false, false, out);
 }
 
-WINDOW_FUNCTION(extended_rate, NULL, HISTOGRAMS_ALONE, window_histogram_extended_rate)
-WINDOW_FUNCTION(extended_increase, NULL, HISTOGRAMS_ALONE, window_histogram_extended_increase)
+WINDOW_FUNCTION(extended_rate, window_find_resets, HISTOGRAMS_ALONE, window_histogram_extended_rate)
+WINDOW_FUNCTION(extended_increase, window_find_resets, HISTOGRAMS_ALONE,
+                window_histogram_extended_increase)
 WINDOW_FUNCTION(extended_delta, NULL, HISTOGRAMS_ALONE, window_histogram_extended_delta)
 
 /* ---- the range vector itself ---- */

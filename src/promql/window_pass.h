@@ -72,8 +72,9 @@ static ALWAYS_INLINE void bounds_move(struct bounds *bounds, const struct pass *
 {
     const struct window_spec *spec = pass->spec;
     int64_t end = int64_sub_saturating(spec->has_at ? spec->at_ms : step_time, spec->offset_ms);
-    int64_t start = int64_sub_saturating(end, pass->before_ms);
-    int64_t until = int64_add_saturating(end, pass->after_ms);
+    int64_t start = int64_sub_saturating(end, pass->before_ms), until = end;
+    if (pass->after_ms > 0)
+        until = int64_add_saturating(end, pass->after_ms);
     size_t from = bounds->from, to = bounds->to;
     while (to < count && times[to] <= until)
         to++;
@@ -153,6 +154,8 @@ static inline int64_t window_start(const struct window *window, size_t at)
     return window->starts ? window->starts[at] : 0;
 }
 
+/* begin() of counters: sets marks to the positions of resets. */
+void window_find_resets(struct pass *pass);
 /* What irate and idelta make of the samples `at` and at + 1 of a window, and changes of neighbours.
  */
 double window_last_difference(const struct window *window, size_t at, bool is_rate);
