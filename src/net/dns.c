@@ -1,5 +1,6 @@
 #include "net/dns.h"
 
+#define CARES_NO_DEPRECATED /* 1.28 marks what 1.18 has no other way for */
 #include <ares.h>
 #include <netdb.h>
 #include <pthread.h>
