@@ -241,8 +241,8 @@ static const struct {
 TEST(rules_are_chosen_by_label_name_group_and_file)
 {
     const char *const texts[] = {
-        "{\"name\":\"g\",\"file\":\"1\",\"rules\":[{\"name\":\"a\",\"labels\":{\"x\":\"1\"}},"
-        "{\"name\":\"b\",\"labels\":{\"x\":\"{{ $v }}\"}}]}",
+        ("{\"name\":\"g\",\"file\":\"1\",\"rules\":[{\"name\":\"a\",\"labels\":{\"x\":\"1\"}},"
+         "{\"name\":\"b\",\"labels\":{\"x\":\"{{ $v }}\"}}]}"),
         "{\"name\":\"h\",\"file\":\"2\",\"rules\":[{\"name\":\"c\"}]}",
         "{\"name\":\"empty\",\"file\":\"1\"}",
     };
