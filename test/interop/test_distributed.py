@@ -2,9 +2,14 @@
 above. Every mix of Titan and the real Thanos must give what one query over all sidecars gives."""
 
 import math
+import sys
 import time
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "differential"))
+from queries import CASES, VALUES  # noqa: E402
 
 QUERIES = [
     "app_temperature", "sum(app_temperature)", "sum by (room) (app_temperature)", "avg by (shard) (app_temperature)",
@@ -101,3 +106,33 @@ def test_what_is_wrong_below_is_told(world, mix):
     for query in ("app_temperature + on () app_temperature", "rate(app_temperature)"):
         answer = world.over[mix].get("/api/v1/query", {"query": query, "time": world.end})
         assert answer.status in (400, 422) or answer.json.get("warnings"), answer
+
+
+def histograms(data):
+    return {tuple(sorted(row["metric"].items())): row.get("histograms") or row.get("histogram") for row in data["result"]}
+
+
+def check_alike(got, want, case):
+    """Two answers, also errors and histograms; of ties only the values count."""
+    assert got.status == want.status, (case, got, want)
+    if want.status != 200:
+        return
+    got, want = got.json["data"], want.json["data"]
+    assert got["resultType"] == want["resultType"], case
+    if want["resultType"] == "string" or any("histogram" in row or "histograms" in row for row in want["result"] if isinstance(row, dict)):
+        assert want["resultType"] == "string" or set(histograms(got)) == set(histograms(want)), case
+    elif case.how == VALUES:
+        mine, theirs = (sorted(value for points in rows(data).values() for _, value in points) for data in (got, want))
+        assert len(mine) == len(theirs) and all(map(close, mine, theirs)), case
+    else:
+        check(got, want, case)
+
+
+def test_all_kinds_of_queries_give_what_one_query_gives(world):
+    over, golden = world.over["titan", "titan"], world.golden["titan"]
+    for case in CASES:
+        params = {"query": case.query, "time": world.end}
+        check_alike(over.get("/api/v1/query", params), golden.get("/api/v1/query", params), case)
+        if case.range:
+            params = {"query": case.query, "start": world.end - 30, "end": world.end, "step": 5}
+            check_alike(over.get("/api/v1/query_range", params), golden.get("/api/v1/query_range", params), case)

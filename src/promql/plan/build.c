@@ -18,7 +18,7 @@ struct scope {
     int64_t step_ms; /* of the innermost subquery, else of the query */
     /* Whether something around looks only at the numbers of histograms, or at their buckets. */
     bool skips_buckets, needs_buckets;
-    bool is_nested; /* in a subquery */
+    bool stays_here; /* no part of it is evaluated elsewhere */
 };
 
 static struct error *build(struct planner *planner, const struct expr *expr, struct scope scope,
@@ -181,7 +181,7 @@ static struct error *build_subquery(struct planner *planner, const struct expr *
     scope.subquery_offset_ms = int64_add_saturating(scope.subquery_offset_ms, subquery->offset_ms);
     scope.subquery_range_ms = int64_add_saturating(scope.subquery_range_ms, subquery->range_ms);
     scope.step_ms = subquery->step_ms;
-    scope.is_nested = true;
+    scope.stays_here = true; /* its steps are its own */
     scope.aggregate = NULL;
     scope.needs_buckets = true; /* resets are looked for between its steps */
     *out = node;
@@ -426,6 +426,13 @@ static void set_buckets(struct scope *scope, enum function_id id)
     }
 }
 
+/* Functions that look at the selector itself, not at its rows only. */
+static bool reads_selector(enum function_id id)
+{
+    return id == FUNCTION_ABSENT || id == FUNCTION_TIMESTAMP || id == FUNCTION_START_TIMESTAMP ||
+           id == FUNCTION_INFO;
+}
+
 static struct error *build_call(struct planner *planner, const struct expr *expr,
                                 struct scope scope, struct plan_node **out)
 {
@@ -443,6 +450,7 @@ static struct error *build_call(struct planner *planner, const struct expr *expr
     node->call.arg_count = expr->call.arg_count;
     scope.func = function->name;
     scope.aggregate = NULL;
+    scope.stays_here |= reads_selector(function->id);
     set_buckets(&scope, function->id);
     *out = node;
     size_t built = function->id == FUNCTION_INFO ? 1 : expr->call.arg_count;
@@ -534,7 +542,7 @@ static bool build_elsewhere(struct planner *planner, const struct expr *expr, st
                             struct plan_node **out, struct error **err)
 {
     const struct distribution *distribution = planner->params->distribution;
-    if (!distribution || scope.is_nested)
+    if (!distribution || scope.stays_here)
         return false;
     switch (distribution_choose(distribution, expr)) {
     case DISTRIBUTE_WHOLE:
