@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/time_text.h"
 #include "base/vec.h"
+#include "model/relabel.h"
 #include "runtime/log.h"
 #include "runtime/time.h"
 
@@ -22,6 +23,28 @@ struct error *time_filter_run(void *self, struct context *ctx UNUSED, struct blo
         if (meta->max_time < min_time || meta->min_time > max_time)
             block_view_remove(view, i, BLOCK_TIME_EXCLUDED);
     }
+    return NULL;
+}
+
+/* ---- labels ---- */
+
+struct error *label_filter_run(void *self, struct context *ctx UNUSED, struct block_view *view)
+{
+    const struct label_filter *filter = self;
+    struct arena *arena = arena_create(NULL);
+    for (size_t i = view->count; i-- > 0;) {
+        const struct block_meta *meta = &view->items[i]->meta;
+        char id[ULID_TEXT_LEN];
+        struct labels kept;
+        arena_reset(arena);
+        ulid_print(meta->id, id);
+        struct labels_builder builder = labels_builder_from(arena, meta->thanos.labels);
+        labels_builder_set(&builder, STR("__block_id"), (struct str){id, sizeof(id)});
+        if (!relabel_labels(filter->rules, arena, labels_builder_finish(&builder), &kept) ||
+            kept.len == 0)
+            block_view_remove(view, i, BLOCK_LABEL_EXCLUDED);
+    }
+    arena_unref(arena);
     return NULL;
 }
 

@@ -6,11 +6,19 @@
 #include "bucket/block_fetcher.h"
 #include "runtime/flags.h"
 
+struct relabel_rules;
+
 /* Blocks that reach into [min, max], both ends inclusive, as the flags say at each sync. */
 struct time_filter {
     const struct flag_time *min_time, *max_time;
 };
 struct error *time_filter_run(void *self, struct context *ctx, struct block_view *view);
+
+/* Blocks of which relabelling of the external labels and __block_id leaves any label. */
+struct label_filter {
+    const struct relabel_rules *rules; /* NULL: all */
+};
+struct error *label_filter_run(void *self, struct context *ctx, struct block_view *view);
 
 /* Not those younger than the delay, as they may not be whole everywhere yet; those of a compactor
  * pass. Age counts from the upload, or from the id. */

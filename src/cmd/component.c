@@ -260,6 +260,9 @@ static struct error *component_prepare_logs(struct component *component)
 
 struct error *component_prepare(struct component *component)
 {
+    if (component->config.has_tracing)
+        log_warn(component->log, "flag has no effect", KV("flag", "tracing.config"),
+                 KV("why", "no spans are sent yet"));
     struct error *err = component_prepare_grpc_tls(component);
     if (!err)
         err = component_prepare_logs(component);

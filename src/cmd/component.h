@@ -26,6 +26,7 @@ struct pools;
 struct component_config {      /* flags that all components have */
     int log_level, log_format; /* enum log_level, enum log_format */
     struct str debug_name;
+    bool has_tracing; /* it is said once that it has no effect */
     struct str http_address, grpc_address;
     struct str http_config;              /* path; empty: none */
     struct tls_server_config grpc_tls;   /* without any file: in the clear */

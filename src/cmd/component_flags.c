@@ -13,7 +13,8 @@ const struct flag program_flags[] = {
               "Least level that is logged: error, warn, info or debug."),
     FLAG_ENUM(COMMON, log_format, "log.format", "logfmt|json|journald", "logfmt",
               "Form of log lines: logfmt or json; journald is not supported yet."),
-    FLAG_CONTENT(COMMON, tracing, "tracing.config", "Tracing configuration (YAML).", .later = true),
+    FLAG_CONTENT(COMMON, tracing, "tracing.config",
+                 "Tracing configuration (YAML); no effect: no spans are sent yet."),
     FLAG_BOOL(COMMON, limit_memory, "enable-auto-gomemlimit",
               "Bound the memory of queries and requests by a share of what the machine or "
               "container has."),
@@ -93,6 +94,7 @@ struct error *component_config_from_flags(const struct common_flags *flags,
                 .curve_count = flags->tls_curves.count,
             },
         .series_max = (size_t)flags->series_concurrency,
+        .has_tracing = flags->tracing.text.len > 0 || flags->tracing.path.len > 0,
         .memory_max =
             flags->limit_memory ? (size_t)((double)memory_available() * flags->memory_ratio) : 0,
     };

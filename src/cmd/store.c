@@ -7,6 +7,7 @@
 #include "bucket/index_cache.h"
 #include "cmd/component.h"
 #include "cmd/component_flags.h"
+#include "model/relabel.h"
 #include "objstore/bucket_config.h"
 #include "rpc/info_service.h"
 #include "rpc/store_service.h"
@@ -81,7 +82,7 @@ static const struct flag store_flags[] = {
     FLAG_TIME(STORE, max_time, "max-time", "9999-12-31T23:59:59Z",
               "End of the data that is served, likewise."),
     FLAG_CONTENT(STORE, selector, "selector.relabel-config",
-                 "Relabelling that chooses blocks by external labels (YAML).", .later = true),
+                 "Relabelling that chooses blocks by external labels (YAML)."),
     FLAG_DURATION(STORE, consistency_delay_ms, "consistency-delay", "0s",
                   "Age that a block must have to be served."),
     FLAG_DURATION(STORE, deletion_delay_ms, "ignore-deletion-marks-delay", "24h",
@@ -132,7 +133,9 @@ struct gateway {
     struct gate *headers;
     struct bucket *bucket;
     struct index_cache *cache;
+    struct relabel_rules *relabel;
     struct time_filter time_filter;
+    struct label_filter label_filter;
     struct fresh_filter fresh_filter;
     struct deletion_filter deletion_filter;
     struct bucket_store *blocks; /* owned by store */
@@ -174,10 +177,21 @@ static struct error *gateway_open_bucket(struct gateway *gateway)
     return err ? err : bucket_open(yaml, &env, &gateway->bucket);
 }
 
+static struct error *gateway_read_selector(struct gateway *gateway)
+{
+    struct str yaml;
+    struct error *err = flag_content_load(&gateway->config->selector, "selector.relabel-config",
+                                          true, gateway->arena, &yaml);
+    return err ? err
+               : relabel_parse(yaml, RELABEL_SELECTOR, component_log(gateway->component),
+                               &gateway->relabel);
+}
+
 static struct block_fetcher *gateway_fetcher(struct gateway *gateway)
 {
     const struct store_config *config = gateway->config;
     gateway->time_filter = (struct time_filter){&config->min_time, &config->max_time};
+    gateway->label_filter = (struct label_filter){gateway->relabel};
     gateway->fresh_filter = (struct fresh_filter){config->consistency_delay_ms};
     gateway->deletion_filter = (struct deletion_filter){
         .bucket = gateway->bucket,
@@ -187,6 +201,7 @@ static struct block_fetcher *gateway_fetcher(struct gateway *gateway)
     };
     const struct block_filter filters[] = {
         {time_filter_run, &gateway->time_filter},
+        {label_filter_run, &gateway->label_filter},
         {fresh_filter_run, &gateway->fresh_filter},
         {deletion_filter_run, &gateway->deletion_filter},
         {duplicate_filter_run, NULL},
@@ -219,7 +234,9 @@ static struct error *gateway_build_stores(struct gateway *gateway)
     gateway->pool = pool_create("bucket", BUCKET_THREADS, 100 * 1000);
     gateway->cache = index_cache_create(cache_size(config), metrics);
     gateway->headers = gate_create((size_t)int64_max(1, config->load_concurrency));
-    struct error *err = gateway_open_bucket(gateway);
+    struct error *err = gateway_read_selector(gateway);
+    if (!err)
+        err = gateway_open_bucket(gateway);
     if (err)
         return err;
     const struct bucket_store_config store = {
@@ -278,6 +295,7 @@ static void gateway_free(struct gateway *gateway)
     info_service_free(gateway->info_service);
     store_free(gateway->store);
     deletion_filter_deinit(&gateway->deletion_filter);
+    relabel_free(gateway->relabel);
     bucket_free(gateway->bucket);
     index_cache_free(gateway->cache);
     pool_free(gateway->pool);

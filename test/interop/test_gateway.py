@@ -178,3 +178,11 @@ def test_external_labels_alone_select_all_series(history):
     answer = history.queries["titan", "titan"].get("/api/v1/query", {"query": "count({replica='b'})", "time": AT, "dedup": "false"})
     assert rows(answer) == rows(history.queries["thanos", "thanos"].get(
         "/api/v1/query", {"query": "count({__name__!='', replica='b'})", "time": AT, "dedup": "false"})) != []
+
+
+def test_relabelling_chooses_blocks(history, cluster):
+    rules = "[{source_labels: [replica], regex: b, action: keep}]"
+    store = gateway(cluster, "titan", history.both, [f"--selector.relabel-config={rules}"])
+    loaded = store.get("/api/v1/blocks", {"view": "loaded"}).json["data"]["blocks"]
+    assert loaded and all(block["thanos"]["labels"] == {"replica": "b"} for block in loaded)
+    assert 'thanos_blocks_meta_synced{state="label-excluded"}' in store.get("/metrics").body.decode()
