@@ -1,4 +1,4 @@
-#include "base/arena.h"
+#include "base/arena_small.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -32,15 +32,28 @@ struct arena {
     struct arena *last_kept;
     struct arena **kept; /* a table of all of them by address; lives in a page */
     size_t kept_cap, kept_count;
+    bool is_small;
 };
 
-enum { ALIGNMENT = 16, KEPT_CAP_MIN = 8 };
+enum {
+    ALIGNMENT = 16,
+    KEPT_CAP_MIN = 8,
+    SMALL_PAGE = 1024, /* the first of a small arena; the next are as large as */
+    SMALL_PAGES_MAX = PAGE_POOL_SMALLEST / 2, /* all before, and up to this size malloc's */
+};
 
 struct arena *arena_create(struct budget *budget)
 {
     struct arena *arena = xcalloc(1, sizeof(*arena));
     atomic_init(&arena->references, 1);
     arena->budget = budget;
+    return arena;
+}
+
+struct arena *arena_create_small(struct budget *budget)
+{
+    struct arena *arena = arena_create(budget);
+    arena->is_small = true;
     return arena;
 }
 
@@ -61,6 +74,14 @@ static void arena_run_hooks(struct arena *arena)
     arena->kept_cap = arena->kept_count = 0;
 }
 
+static void page_give(struct arena_page *page, size_t size)
+{
+    if (size <= SMALL_PAGES_MAX)
+        free(page);
+    else
+        page_pool_give(page, size);
+}
+
 static void arena_drop_pages(struct arena *arena, struct arena_page *kept)
 {
     struct arena_page *page = arena->pages;
@@ -68,7 +89,7 @@ static void arena_drop_pages(struct arena *arena, struct arena_page *kept)
         struct arena_page *next = page->next;
         if (page != kept) {
             budget_release(arena->budget, page->charged);
-            page_pool_give(page, page->size);
+            page_give(page, page->size);
         }
         page = next;
     }
@@ -107,20 +128,29 @@ void arena_reset(struct arena *arena)
     }
 }
 
+static struct arena_page *page_take(const struct arena *arena, size_t size, size_t *got)
+{
+    size_t least = arena->is_small ? SMALL_PAGE : PAGE_POOL_SMALLEST;
+    size_t wanted = size_max(size_min(arena->size, PAGE_POOL_LARGEST), least);
+    wanted = size_max(wanted, size + sizeof(struct arena_page) + 2 * ALIGNMENT);
+    if (wanted > SMALL_PAGES_MAX)
+        return page_pool_take(wanted, got);
+    *got = wanted;
+    return xmalloc(wanted);
+}
+
 /* Adds a page with room for `size`; false when the budget refuses and must_grow is off. */
 static bool arena_grow(struct arena *arena, size_t size, bool must_grow)
 {
-    size_t wanted = size_max(size_min(arena->size, PAGE_POOL_LARGEST), PAGE_POOL_SMALLEST);
     if (size > SIZE_MAX / 2)
         bug("arena allocation of %zu bytes", size);
-    wanted = size_max(wanted, size + sizeof(struct arena_page) + 2 * ALIGNMENT);
     size_t got;
-    struct arena_page *page = page_pool_take(wanted, &got);
+    struct arena_page *page = page_take(arena, size, &got);
     bool granted = budget_try_charge(arena->budget, got);
     if (!granted && arena->refused == 0)
         arena->refused = got;
     if (!granted && !must_grow) {
-        page_pool_give(page, got);
+        page_give(page, got);
         return false;
     }
     if (!granted)

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/arena_small.h"
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "net/grpc_client.h"
@@ -48,7 +49,7 @@ struct endpoint *endpoint_create(struct event_loops *loops, const struct endpoin
     const struct grpc_channel_options options = {
         .metrics = metrics, .compress = spec->compress, .tls = tls, .in_order = spec->in_order};
     atomic_init(&endpoint->references, 1);
-    endpoint->spec_arena = arena_create(NULL);
+    endpoint->spec_arena = arena_create_small(NULL);
     endpoint->spec = endpoint_spec_copy(endpoint->spec_arena, spec);
     endpoint->tls = tls ? tls_client_ref(tls) : NULL;
     if (spec->is_group) {
@@ -103,7 +104,7 @@ void endpoint_set_members(struct endpoint *endpoint, const struct endpoint_spec 
         same = str_equal(spec->members[i], mine->members[i]);
     if (same || spec->member_count == 0) /* a name without addresses keeps those it had */
         return;
-    struct arena *arena = arena_create(NULL), *old = endpoint->spec_arena;
+    struct arena *arena = arena_create_small(NULL), *old = endpoint->spec_arena;
     struct endpoint_spec copy = endpoint_spec_copy(arena, spec);
     mutex_lock(&endpoint->lock);
     endpoint->spec_arena = arena;
@@ -193,7 +194,7 @@ static void log_removed(struct endpoint *endpoint, const struct endpoint_status 
 static bool endpoint_note_success_locked(struct endpoint *endpoint, const struct peer_info *info)
     REQUIRES(endpoint->lock)
 {
-    struct arena *arena = arena_create(NULL);
+    struct arena *arena = arena_create_small(NULL);
     struct endpoint_status status;
     status_from_info(arena, info, &status);
     bool changed = !endpoint->is_healthy || endpoint->has_store != info->has_store ||

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena_small.h"
 #include "base/memory.h"
 #include "base/mutex.h"
 #include "net/grpc_client.h"
@@ -59,7 +60,7 @@ static struct store_range *ranges_copy(struct arena *arena, const struct store_r
 void grpc_store_set_info(struct store *base, const struct peer_info *info)
 {
     struct grpc_store *store = container_of(base, struct grpc_store, base);
-    struct arena *arena = arena_create(NULL);
+    struct arena *arena = arena_create_small(NULL);
     struct peer_info copy = *info;
     copy.type = arena_str(arena, info->type);
     copy.label_sets = label_sets_copy(arena, info->label_sets, info->label_set_count);
@@ -514,7 +515,7 @@ struct store *grpc_store_create(struct grpc_channel *channel, struct str address
     store->channel = channel;
     store->address = str_dup(address);
     mutex_init(&store->lock);
-    store->arena = arena_create(NULL);
+    store->arena = arena_create_small(NULL);
     store->info = (struct peer_info){.min_time = INT64_MIN, .max_time = INT64_MAX};
     return &store->base;
 }

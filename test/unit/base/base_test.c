@@ -1,6 +1,6 @@
 #include "support/test.h"
 
-#include "base/arena.h"
+#include "base/arena_small.h"
 #include "base/buf.h"
 #include "base/hash_index.h"
 #include "base/loser_tree.h"
@@ -50,6 +50,26 @@ TEST(arenas_are_charged_kept_and_freed_once)
     CHECK(budget_used(budget) >= 1000 * 1000);
     arena_unref(outer);
     CHECK_EQ(freed, 1);
+    CHECK_EQ(budget_used(budget), 0);
+    budget_free(budget);
+}
+
+TEST(a_small_arena_grows_into_a_large_one)
+{
+    struct budget *budget = budget_create(NULL, "test", 0);
+    struct arena *arena = arena_create_small(budget);
+    for (int round = 0; round < 3; round++) {
+        struct str first = arena_str(arena, STR("first"));
+        CHECK(arena_size(arena) <= 1024 || round > 0);
+        CHECK_EQ(budget_used(budget), arena_size(arena));
+        for (int i = 0; i < 300; i++)
+            memset(arena_alloc(arena, 1000), i, 1000);
+        memset(arena_alloc(arena, 200 * 1000), 1, 200 * 1000);
+        CHECK_STR(first, "first");
+        CHECK_EQ(budget_used(budget), arena_size(arena));
+        arena_reset(arena);
+    }
+    arena_unref(arena);
     CHECK_EQ(budget_used(budget), 0);
     budget_free(budget);
 }
@@ -196,6 +216,7 @@ TEST(text_is_checked_as_utf8)
 TEST_MAIN(TEST_ENTRY(errors_put_what_was_done_in_front),
           TEST_ENTRY(budgets_charge_all_the_way_up_or_not_at_all),
           TEST_ENTRY(arenas_are_charged_kept_and_freed_once),
+          TEST_ENTRY(a_small_arena_grows_into_a_large_one),
           TEST_ENTRY(an_arena_keeps_each_of_many_once),
           TEST_ENTRY(arenas_remember_what_the_budget_refused),
           TEST_ENTRY(vectors_and_buffers_stop_at_the_budget),
