@@ -33,6 +33,24 @@ struct histogram *histogram_copy(struct arena *arena, const struct histogram *hi
     return copy;
 }
 
+static double *copy_counts(struct histogram_side *side, double *room)
+{
+    if (side->bucket_count > 0)
+        memcpy(room, side->buckets, side->bucket_count * sizeof(*room));
+    side->buckets = room;
+    return room + side->bucket_count;
+}
+
+struct histogram *histogram_copy_counts(struct arena *arena, const struct histogram *histogram)
+{
+    size_t count = histogram->positive.bucket_count + histogram->negative.bucket_count;
+    struct histogram *copy = arena_alloc(arena, sizeof(*copy) + count * sizeof(double));
+    *copy = *histogram;
+    double *room = (double *)(void *)(copy + 1);
+    copy_counts(&copy->negative, copy_counts(&copy->positive, room));
+    return copy;
+}
+
 /* ---- equality ---- */
 
 static bool same_bits(double a, double b)

@@ -57,6 +57,8 @@ struct histogram {
 
 /* A deep copy. */
 struct histogram *histogram_copy(struct arena *arena, const struct histogram *histogram);
+/* A copy with counts of its own that shares spans and bounds, which must live as long. */
+struct histogram *histogram_copy_counts(struct arena *arena, const struct histogram *histogram);
 /* Bit for bit the same contents; reset hints and the way spans are cut do not count. */
 bool histogram_equal(const struct histogram *a, const struct histogram *b);
 /* Same spans, but for how they are cut. */

@@ -53,7 +53,7 @@ struct histogram *binary_histogram(enum binary_op op, const struct operand *left
 {
     const struct histogram *from = left->histogram ? left->histogram : right->histogram;
     double value = left->histogram ? right->value : left->value;
-    struct histogram *result = histogram_copy(arena, from);
+    struct histogram *result = histogram_copy_counts(arena, from);
     unsigned notes = 0;
     *note = BINARY_NOTE_NONE;
     if (binary_op_is_trim(op)) {

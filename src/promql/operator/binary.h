@@ -38,7 +38,8 @@ enum binary_note {
 /* Why a pair has no result, or BINARY_NOTE_NONE. */
 enum binary_note binary_refusal(enum binary_op op, const struct operand *left,
                                 const struct operand *right);
-/* The result of a pair of the rule PAIR_HISTOGRAM that is not refused; in the arena. */
+/* The result of a pair of the rule PAIR_HISTOGRAM that is not refused; in the arena, which must
+ * keep what the operands live in: spans are shared. */
 struct histogram *binary_histogram(enum binary_op op, const struct operand *left,
                                    const struct operand *right, struct arena *arena,
                                    enum binary_note *note);

@@ -256,7 +256,7 @@ static void negate_histograms(struct step_batch *batch, struct arena *arena)
         for (uint32_t step = batch->first[row]; step < batch->last[row]; step++) {
             if (!histograms[step] || !step_bit_get(step_batch_present(batch, row), step))
                 continue;
-            histograms[step] = histogram_copy(arena, histograms[step]);
+            histograms[step] = histogram_copy_counts(arena, histograms[step]);
             histogram_scale(histograms[step], -1);
         }
     }

@@ -131,6 +131,11 @@ TEST(copies_are_deep_and_scale)
     CHECK_DOUBLE(copy->positive.buckets[3], 6);
     CHECK_DOUBLE(copy->zero_count, 4);
     CHECK_DOUBLE(histogram.positive.buckets[3], 3);
+    struct histogram *counts = histogram_copy_counts(arena, &histogram);
+    CHECK(histogram_equal(&histogram, counts) && counts->positive.spans == two_spans);
+    histogram_scale(counts, 2);
+    CHECK(histogram_equal(counts, copy));
+    CHECK_DOUBLE(histogram.negative.buckets[3], 3);
     arena_unref(arena);
 }
 
