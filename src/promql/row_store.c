@@ -124,8 +124,11 @@ struct error *row_store_join(struct row_store *store, struct stored_row *row,
     if (!*joined)
         return NULL;
     struct histogram **histograms = step_batch_histograms(batch, batch_row);
-    if (row->first == row->last)
+    bool is_empty = row->first == row->last;
+    if (is_empty)
         row->first = row->last = first;
+    if (is_empty || first < row->first) /* the earliest point has the word */
+        row->drop_name = batch->drop_name[batch_row];
     uint32_t low = first < row->first ? first : row->first;
     uint32_t high = last > row->last ? last : row->last;
     struct error *err = widen(store, row, low, high, histograms != NULL);
@@ -145,7 +148,6 @@ struct error *row_store_join(struct row_store *store, struct stored_row *row,
         arena_keep(store->arena, batch_arena);
     size_t points = step_batch_row_points(batch, batch_row);
     row->points += points;
-    row->drop_name |= batch->drop_name[batch_row];
     return count_points(store, points);
 }
 

@@ -40,8 +40,10 @@ void row_store_deinit(struct row_store *store);
 MUST_CHECK struct error *row_store_add(struct row_store *store, const struct step_batch *batch,
                                        size_t row, struct arena *batch_arena,
                                        struct stored_row **out);
-/* Joins the steps of a row of the batch to those of a stored row with equal labels. False: they
- * have a step in common, and nothing is changed. */
+/* Joins the steps of a row of the batch to those of a stored row with equal labels; whether the
+ * name is dropped is as at the earliest step. False: they have a step in common, and nothing is
+ * changed.
+ */
 MUST_CHECK struct error *row_store_join(struct row_store *store, struct stored_row *row,
                                         const struct step_batch *batch, size_t batch_row,
                                         struct arena *batch_arena, bool *joined);
