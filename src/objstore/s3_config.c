@@ -178,6 +178,7 @@ static struct error *read_http(const struct yaml_node *node, struct s3_config *o
     const struct yaml_node *http = yaml_get(node, "http_config");
     const struct yaml_node *tls = yaml_get(http, "tls_config");
     bool skip = false;
+    out->http.proxy_from_environment = true;
     out->http.idle_timeout_ms = 90 * 1000;
     out->http.response_timeout_ms = 2 * 60 * 1000;
     out->http.handshake_timeout_ms = 10 * 1000;
