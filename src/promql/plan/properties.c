@@ -21,7 +21,8 @@ static void take_over(struct plan_node *node, const struct plan_node *from)
 static bool is_unique_without_name(const struct planner *planner, const struct plan_node *node)
 {
     bool is_constant = node->name_is_constant && !planner->params->has_metadata_labels;
-    return node->is_unique && (node->drops_name || is_constant);
+    bool is_dropped = node->drops_name && !planner->params->delayed_name_removal;
+    return node->is_unique && (is_dropped || is_constant);
 }
 
 /* Names that go late, at the root, tell rows apart until then. */
@@ -149,8 +150,11 @@ static void derive_join(const struct planner *planner, struct plan_node *node)
         if (!list_has(matching->labels, matching->label_count, STR("__name__")))
             set_no_name(node);
     }
-    if (!binary_keeps_name(binary))
+    if (!binary_keeps_name(binary)) {
         drop_name(planner, node);
+        if (!binary->is_bool) /* arithmetic takes names away at once, delayed or not */
+            node->is_unique &= is_unique_without_name(planner, many);
+    }
     if (matching->has_fill_left || matching->has_fill_right)
         node->name_is_constant = node->is_unique = false;
 }
@@ -366,6 +370,8 @@ void plan_properties(struct planner *planner, struct plan_node **root)
     if (!planner->params->delayed_name_removal || node->type != VALUE_VECTOR)
         return;
     bool may_drop = node->drops_name || node->kind != PLAN_SELECTOR;
-    if (may_drop && node->kind != PLAN_MERGE_ROWS && !is_unique_without_name(planner, node))
+    bool is_left_to_result = node->is_unique && node->drops_name;
+    if (may_drop && node->kind != PLAN_MERGE_ROWS && !is_left_to_result &&
+        !is_unique_without_name(planner, node))
         merge_rows(planner, root);
 }
