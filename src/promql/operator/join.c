@@ -321,7 +321,7 @@ static void note_seen(struct join *join, const struct step_batch *batch)
 }
 
 /* What is still to be known of a join that will fail: at which step it does. */
-static struct error *fail_on(struct join *join, const struct step_batch *batch)
+static struct error *fail_on(struct join *join, struct step_batch *batch)
 {
     size_t words = step_grid_words(batch->grid);
     for (size_t row = 0; row < batch->row_count; row++) {
@@ -330,9 +330,15 @@ static struct error *fail_on(struct join *join, const struct step_batch *batch)
         if (err)
             return err;
         struct join_key *key = base ? container_of(base, struct join_key, base) : NULL;
-        for (size_t word = 0; key && word < words; word++)
-            join->bits[word] = step_batch_present(batch, row)[word] & key->present[word];
-        take_steps(join, key);
+        struct many_row many = {batch, row, key};
+        struct join_side left = many_side(&many);
+        for (const struct stored_row *held = key ? key->first : NULL; held; held = held->next) {
+            struct join_side right = held_side(held);
+            for (size_t word = 0; word < words; word++)
+                join->bits[word] = step_batch_present(batch, row)[word] & stored_word(held, word);
+            if (join_refuse(join, &left, &right))
+                take_steps(join, key);
+        }
     }
     return NULL;
 }
