@@ -124,6 +124,11 @@ static struct error *check_side(const struct histogram_side *side, const char *n
     if (total != side->bucket_count)
         return error_create(ERROR_CORRUPT, "histogram: %s spans of %llu buckets, not of %zu", name,
                             (unsigned long long)total, side->bucket_count);
+    return NULL;
+}
+
+static struct error *check_counts(const struct histogram_side *side, const char *name)
+{
     for (size_t i = 0; i < side->bucket_count; i++)
         if (side->buckets[i] < 0)
             return error_create(ERROR_CORRUPT, "histogram: %s bucket with a negative count", name);
@@ -155,7 +160,7 @@ static struct error *check_custom(const struct histogram *histogram)
     return NULL;
 }
 
-struct error *histogram_check(const struct histogram *histogram)
+struct error *histogram_check_form(const struct histogram *histogram)
 {
     bool custom = histogram->schema == HISTOGRAM_SCHEMA_CUSTOM;
     if (!custom && (histogram->schema < HISTOGRAM_SCHEMA_MIN_KNOWN ||
@@ -163,14 +168,22 @@ struct error *histogram_check(const struct histogram *histogram)
         return error_create(ERROR_CORRUPT, "histogram: unknown schema %d", (int)histogram->schema);
     if (!custom && histogram->custom_count)
         return error_create(ERROR_CORRUPT, "histogram: exponential schema with custom bounds");
-    if (histogram->count < 0 || histogram->zero_count < 0)
-        return error_create(ERROR_CORRUPT, "histogram: negative count");
     struct error *err = check_side(&histogram->positive, "positive");
     if (!err)
         err = check_side(&histogram->negative, "negative");
     if (!err && custom)
         err = check_custom(histogram);
     return err;
+}
+
+struct error *histogram_check(const struct histogram *histogram)
+{
+    struct error *err = histogram_check_form(histogram);
+    if (!err && (histogram->count < 0 || histogram->zero_count < 0))
+        err = error_create(ERROR_CORRUPT, "histogram: negative count");
+    if (!err)
+        err = check_counts(&histogram->positive, "positive");
+    return err ? err : check_counts(&histogram->negative, "negative");
 }
 
 /* ---- arithmetic ---- */

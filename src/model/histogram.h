@@ -66,6 +66,8 @@ bool histogram_spans_equal(const struct histogram_span *a, size_t a_count,
                            const struct histogram_span *b, size_t b_count);
 /* ERROR_CORRUPT with what is wrong: schema, spans, negative counts, bounds. */
 MUST_CHECK struct error *histogram_check(const struct histogram *histogram);
+/* The same, but counts may be negative: what an expression gives, such as -x or x - y. */
+MUST_CHECK struct error *histogram_check_form(const struct histogram *histogram);
 /* Multiplies all counts and the sum, in place. By a negative factor it becomes a gauge. */
 void histogram_scale(struct histogram *histogram, double factor);
 /* Divides them, likewise; by zero, no buckets are left. */

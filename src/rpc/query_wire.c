@@ -320,7 +320,7 @@ static struct error *histogram_decode(struct bytes message, struct arena *arena,
     out->histogram = parts.histogram;
     out->time_ms = parts.time_ms;
     err = arena_status(arena);
-    return err ? err : histogram_check(parts.histogram);
+    return err ? err : histogram_check_form(parts.histogram);
 }
 
 static struct error *points_decode(struct bytes message, struct arena *arena, struct points *out)

@@ -57,9 +57,9 @@ TEST(series_with_numbers_and_histograms_keep_their_points)
 {
     struct arena *arena = arena_create(NULL);
     static const struct histogram_span span = {-3, 2};
-    double buckets[] = {1, 2.5};
+    double buckets[] = {1, -2.5}; /* as expressions give them */
     struct histogram histogram = {.schema = 2,
-                                  .count = 4.5,
+                                  .count = -0.5,
                                   .sum = 1e9,
                                   .zero_count = 1,
                                   .zero_threshold = 0.001,
