@@ -269,7 +269,7 @@ class Expressions:
         return Node("v", "info(", base, Node("o", selector), ")")
 
     def call(self, depth, histograms):
-        kind = self.rng.randrange(16)
+        kind = self.rng.randrange(20)
         if kind < 6:
             return self.over_time(depth, histograms)
         if kind == 6:
