@@ -389,6 +389,8 @@ static struct error *complete_row(struct join *join, const struct stored_row *he
         any |= join->bits[word] = stored_word(held, word) & ~key->taken[word];
     struct join_side many = {join->fill_many, NULL, 0, join->base.grid->count};
     struct join_side one = held_side(held);
+    if (one.histograms) /* results share what these have */
+        arena_keep(arena, join->held.arena);
     if (!any || !join_refuse(join, &many, &one))
         return NULL;
     struct error *err = join_set_labels(join, labels, false, held->labels, out, *rows, arena);
