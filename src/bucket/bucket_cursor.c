@@ -8,9 +8,9 @@
 #include "runtime/context.h"
 
 enum {
-    WINDOW_ALL = 8192, /* series that the windows of all cursors have together */
+    WINDOW_ALL = 16384, /* series that the windows of all cursors have together */
     WINDOW_MIN = 16,
-    WINDOW_MAX = 512,
+    WINDOW_MAX = 4096,
     SERIES_GUESS = 4096, /* bytes of an entry when the meta does not tell the longest */
     ENTRY_FRAME = 5 + 4, /* bytes around its body at most */
 };

@@ -18,8 +18,8 @@
 #include "store/fan_out.h"
 
 enum {
-    GIVE_MAX = 256,            /* series of one batch */
-    CHUNK_BYTES_MAX = 4 << 20, /* of a batch, at a guess */
+    GATHER_MAX = 4096,         /* series whose chunks are fetched together */
+    CHUNK_BYTES_MAX = 2 << 20, /* of these chunks, at a guess */
 };
 
 struct bucket_set {
@@ -30,6 +30,10 @@ struct bucket_set {
     struct loser_tree tree;
     bool has_tree;
     struct series_set_stats stats;
+
+    struct arena *gathered; /* holds the batch, which is given piece by piece */
+    struct series_batch batch;
+    size_t given;
 
     struct mutex lock;
     pthread_cond_t changed;
@@ -284,32 +288,54 @@ static struct error *gather(struct bucket_set *set, struct arena *arena, size_t 
     return NULL;
 }
 
+/* Series that lie together are read together, however few are asked for at a time. */
+static struct error *gather_batch(struct bucket_set *set)
+{
+    chunk_loads loads = VEC_INIT(set->cursors.budget);
+    arena_unref(set->gathered);
+    struct arena *arena = set->gathered = arena_create(set->cursors.budget);
+    struct series_batch batch = {arena_try_alloc(arena, (GATHER_MAX + 1) * sizeof(struct series)),
+                                 0};
+    struct error *err = batch.items ? NULL : arena_status(arena);
+    set->batch = (struct series_batch){0};
+    set->given = 0;
+    if (!err) {
+        memset(batch.items, 0, (GATHER_MAX + 1) * sizeof(struct series));
+        err = bucket_cursors_fill(&set->cursors, set->ctx);
+    }
+    if (!err) {
+        loser_tree_rebuild(&set->tree);
+        err = gather(set, arena, GATHER_MAX, &batch, &loads);
+    }
+    if (!err)
+        err = load_chunks(set, &loads, arena);
+    for (size_t i = 0; i < batch.count && !err; i++) {
+        drop_aggregates(set, &batch.items[i].chunks);
+        batch.items[i].chunks = chunk_lists_join(arena, &batch.items[i].chunks, 1);
+    }
+    if (!err)
+        err = arena_status(arena);
+    if (!err)
+        set->batch = batch;
+    vec_deinit(&loads);
+    return err;
+}
+
 static struct error *bucket_set_next(struct series_set *base, struct arena *arena, size_t max,
                                      struct series_batch *out)
 {
     struct bucket_set *set = container_of(base, struct bucket_set, base);
-    chunk_loads loads = VEC_INIT(set->cursors.budget);
     struct error *err = wait_for_start(set);
-    max = size_min(max, GIVE_MAX);
     *out = (struct series_batch){0};
-    if (err || set->cursors.count == 0)
+    if (!err && set->cursors.count > 0 && set->given == set->batch.count)
+        err = gather_batch(set);
+    if (err || set->given == set->batch.count)
         return err;
-    out->items = arena_zalloc(arena, (max + 1) * sizeof(*out->items));
-    err = bucket_cursors_fill(&set->cursors, set->ctx);
-    if (!err) {
-        loser_tree_rebuild(&set->tree);
-        err = gather(set, arena, max, out, &loads);
-    }
-    if (!err)
-        err = load_chunks(set, &loads, arena);
-    for (size_t i = 0; i < out->count && !err; i++) {
-        drop_aggregates(set, &out->items[i].chunks);
-        out->items[i].chunks = chunk_lists_join(arena, &out->items[i].chunks, 1);
-    }
-    if (!err)
-        err = arena_status(arena);
-    vec_deinit(&loads);
-    return err;
+    out->items = set->batch.items + set->given;
+    out->count = size_min(max, set->batch.count - set->given);
+    set->given += out->count;
+    arena_keep(arena, set->gathered);
+    return arena_status(arena);
 }
 
 static bool bucket_set_ready(struct series_set *base, const struct series_wake *wake)
@@ -352,6 +378,7 @@ static void bucket_set_free(struct series_set *base)
     error_free(set->failure);
     if (set->has_tree)
         loser_tree_deinit(&set->tree);
+    arena_unref(set->gathered);
     bucket_cursors_deinit(&set->cursors);
     pthread_cond_destroy(&set->changed);
     mutex_deinit(&set->lock);
