@@ -4,13 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash.h"
-#include "base/hash_index.h"
 #include "base/memory.h"
 #include "base/vec.h"
 #include "chunk/chunk_encoder.h"
 #include "chunk/samples.h"
 #include "runtime/context.h"
+#include "store/text_set.h"
 
 struct block_store {
     struct store base;
@@ -253,43 +252,6 @@ static struct error *block_select(struct store *base, struct context *ctx,
 
 /* ---- labels ---- */
 
-/* Collects different texts; they live in the arena. */
-struct text_set {
-    struct hash_index index;
-    VEC(struct str) items;
-    struct arena *arena;
-};
-
-static struct error *text_set_add(struct text_set *set, struct str text)
-{
-    uint64_t hash = hash_bytes(text.data, text.len);
-    size_t at;
-    for (struct str *item = hash_index_first(&set->index, hash, &at); item;
-         item = hash_index_next(&set->index, hash, &at)) {
-        if (str_equal(*item, text))
-            return NULL;
-    }
-    struct str *item = arena_alloc(set->arena, sizeof(*item));
-    *item = arena_str(set->arena, text);
-    vec_push(&set->items, *item);
-    struct error *err = hash_index_add(&set->index, hash, item);
-    error_keep_first(&err, arena_status(set->arena));
-    return err;
-}
-
-static void text_set_finish(struct text_set *set, size_t limit, struct str_list *out)
-{
-    if (set->items.len > 0)
-        qsort(set->items.items, set->items.len, sizeof(struct str), str_compare_items);
-    size_t count = limit && limit < set->items.len ? limit : set->items.len;
-    struct str *items = arena_array(set->arena, count + 1, sizeof(*items));
-    if (count)
-        memcpy(items, set->items.items, count * sizeof(*items));
-    *out = (struct str_list){items, count};
-    vec_deinit(&set->items);
-    hash_index_deinit(&set->index);
-}
-
 /* Goes through the series that match and collects all their label names, or values of one. */
 static struct error *collect_texts(struct block *block, struct context *ctx,
                                    const struct store_query *query, const struct str *name,
@@ -330,8 +292,9 @@ static struct error *block_label_names(struct store *base, struct context *ctx,
 {
     struct block *block = container_of(base, struct block_store, base)->block;
     const struct postings_table *table = block_postings_table(block);
-    struct text_set set = {.arena = arena};
+    struct text_set set;
     struct error *err = NULL;
+    text_set_init(&set, arena);
     if (query->matcher_count > 0)
         err = collect_texts(block, ctx, query, NULL, &set);
     for (size_t i = 0; query->matcher_count == 0 && i < table->name_count && !err; i++) {
@@ -348,8 +311,9 @@ static struct error *block_label_values(struct store *base, struct context *ctx,
 {
     struct block *block = container_of(base, struct block_store, base)->block;
     const struct postings_name *found = postings_table_name(block_postings_table(block), name);
-    struct text_set set = {.arena = arena};
+    struct text_set set;
     struct error *err = NULL;
+    text_set_init(&set, arena);
     if (found && query->matcher_count > 0) {
         err = collect_texts(block, ctx, query, &name, &set);
     } else if (found && name.len > 0) {

@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/hash_index.h"
-#include "base/hash.h"
 #include "base/memory.h"
-#include "base/vec.h"
 #include "runtime/context.h"
 #include "store/series_set.h"
+#include "store/text_set.h"
 
 struct group {
     struct store base;
@@ -107,55 +105,16 @@ static struct error *group_select(struct store *store, struct context *ctx,
 
 /* ---- labels ---- */
 
-struct texts { /* different ones, in the arena */
-    struct hash_index index;
-    VEC(struct str) items;
-    struct arena *arena;
-};
-
-static struct error *texts_add(struct texts *texts, struct str text)
-{
-    uint64_t hash = hash_str(text);
-    size_t at;
-    for (struct str *item = hash_index_first(&texts->index, hash, &at); item;
-         item = hash_index_next(&texts->index, hash, &at)) {
-        if (str_equal(*item, text))
-            return NULL;
-    }
-    struct str *item = arena_alloc(texts->arena, sizeof(*item));
-    *item = arena_str(texts->arena, text);
-    struct error *err = hash_index_add(&texts->index, hash, item);
-    if (!err && !vec_push(&texts->items, *item))
-        err = vec_status(&texts->items);
-    error_keep_first(&err, arena_status(texts->arena));
-    return err;
-}
-
-static void texts_finish(struct texts *texts, size_t limit, struct str_list *out)
-{
-    size_t count = texts->items.len;
-    if (count > 1)
-        qsort(texts->items.items, count, sizeof(struct str), str_compare_items);
-    if (limit > 0 && limit < count)
-        count = limit;
-    struct str *items = arena_array(texts->arena, count + 1, sizeof(*items));
-    if (count > 0)
-        memcpy(items, texts->items.items, count * sizeof(*items));
-    *out = (struct str_list){items, count};
-    vec_deinit(&texts->items);
-    hash_index_deinit(&texts->index);
-}
-
 /* All names, or values of one, that a block's table has: nothing is read from the bucket. */
 static struct error *texts_of_header(const struct index_header *header, const struct str *name,
-                                     struct texts *texts)
+                                     struct text_set *texts)
 {
     const struct postings_table *table = &header->postings;
     struct error *err = NULL;
     if (!name) {
         for (size_t i = 0; i < table->name_count && !err; i++) {
             if (table->names[i].name.len > 0)
-                err = texts_add(texts, table->names[i].name);
+                err = text_set_add(texts, table->names[i].name);
         }
         return err;
     }
@@ -166,14 +125,14 @@ static struct error *texts_of_header(const struct index_header *header, const st
     struct postings_cursor cursor = postings_values(table, found, STR(""));
     while (!err && postings_values_next(&cursor, &key)) {
         if (key.value.len > 0)
-            err = texts_add(texts, key.value);
+            err = text_set_add(texts, key.value);
     }
     return err;
 }
 
 static struct error *texts_of_blocks(const struct group *group, struct context *ctx,
                                      const struct store_query *query, const struct str *name,
-                                     struct texts *texts)
+                                     struct text_set *texts)
 {
     struct bucket_block **chosen = xcalloc(group->count + 1, sizeof(struct bucket_block *));
     size_t count = choose(group, query, chosen);
@@ -193,7 +152,7 @@ static struct error *texts_of_blocks(const struct group *group, struct context *
 
 static struct error *texts_of_series(struct store *store, struct context *ctx,
                                      const struct store_query *query, const struct str *name,
-                                     struct texts *texts)
+                                     struct text_set *texts)
 {
     enum { SERIES_AT_ONCE = 256 };
     struct store_query only_labels = *query;
@@ -210,7 +169,7 @@ static struct error *texts_of_series(struct store *store, struct context *ctx,
             struct label label;
             while (!err && labels_next(&reader, &label)) {
                 if (!name || str_equal(label.name, *name))
-                    err = texts_add(texts, name ? label.value : label.name);
+                    err = text_set_add(texts, name ? label.value : label.name);
             }
         }
         arena_unref(arena);
@@ -223,12 +182,12 @@ static struct error *collect(struct store *store, struct context *ctx,
                              const struct store_query *query, const struct str *name,
                              struct arena *arena, struct str_list *out)
 {
-    struct texts texts = {.arena = arena};
-    texts.index.budget = texts.items.budget = context_budget(ctx);
+    struct text_set texts;
+    text_set_init(&texts, arena);
     struct error *err = query->matcher_count > 0
                             ? texts_of_series(store, ctx, query, name, &texts)
                             : texts_of_blocks(of(store), ctx, query, name, &texts);
-    texts_finish(&texts, query->limit, out);
+    text_set_finish(&texts, query->limit, out);
     return err;
 }
 

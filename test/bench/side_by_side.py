@@ -277,8 +277,9 @@ def main():
         print("\n" + text)
         if options.write:
             page = TOP / "docs/benchmarks.md"
-            head = page.read_text().split(MARK)[0]
-            page.write_text(head + MARK + "\n\n" + text)
+            head, _, rest = page.read_text().partition(MARK)
+            tail = rest[rest.index("\n## "):] if "\n## " in rest else ""
+            page.write_text(head + MARK + "\n\n" + text + tail)
     finally:
         cluster.processes.stop_all()
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,8 @@ static const struct {
     {"no level", "options: {decision: {log_end: true}}", "level field is empty"},
     {"unknown level", "options: {level: info, decision: {log_end: true}}",
      "the format of level is invalid. Expected INFO/DEBUG/ERROR/WARNING, got this info"},
-    {"unknown key", "option: {}", "yaml: line 1: field option not found in type logging.RequestConfig"},
+    {"unknown key", "option: {}",
+     "yaml: line 1: field option not found in type logging.RequestConfig"},
     {"no list", "http: {config: 1}", "yaml: line 1: cannot unmarshal !!int `1` into a list"},
     {"no YAML", "{", "yaml: line 2, column 1: did not find expected node content"},
 };
