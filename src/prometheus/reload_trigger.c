@@ -13,6 +13,7 @@
 #include "prometheus/client.h"
 #include "runtime/context.h"
 #include "runtime/directory.h"
+#include "runtime/time.h"
 
 enum { OUTCOME_LOOK_MS = 1000, OUTCOME_MAX_MS = 60 * 1000, REQUEST_MAX_MS = 60 * 1000 };
 
@@ -114,6 +115,10 @@ struct error *reload_by_signal(struct prometheus_client *client, struct str exec
     struct runtime_info before, now;
     struct context *limited = context_create(ctx, OUTCOME_MAX_MS);
     struct error *err = ask_runtime(client, limited, &before);
+    /* Prometheus tells the time of its configuration in whole seconds: it has to be another one */
+    int64_t age = time_now_ms() - before.configured_ms;
+    if (!err && age >= 0 && age < 1000)
+        err = context_sleep(limited, 1000 - age);
     if (!err)
         err = send_signal(executable);
     for (bool is_done = false; !err && !is_done;) {
