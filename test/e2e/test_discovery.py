@@ -127,7 +127,9 @@ def test_files_with_addresses_change_on_disk(world):
     a, b, c, _ = world.sidecars
     folder = world.cluster.folder / "sd"
     folder.mkdir()
-    queries = [query(world, program, f"--store.sd-files={folder}/*.yml", f"--store.sd-files={folder}/one.json") for program in PROGRAMS]
+    # Thanos may read a file while it is written, and then waits for its interval
+    queries = [query(world, program, f"--store.sd-files={folder}/*.yml", f"--store.sd-files={folder}/one.json",
+                     *(["--store.sd-interval=2s"] if program == "thanos" else [])) for program in PROGRAMS]
     for started in queries:
         wait_names(started)
     (folder / "a.yml").write_text(f"- targets: ['{a.grpc}', '{b.grpc}']\n  labels: {{zone: x}}\n")
