@@ -2,6 +2,7 @@
 
 #include "codec/float_text.h"
 #include "model/histogram.h"
+#include "model/labels_json.h"
 #include "promql/engine.h"
 
 const char *result_type_text(const struct engine_result *result)
@@ -17,15 +18,8 @@ const char *result_type_text(const struct engine_result *result)
 void labels_write(struct json_writer *json, struct labels labels)
 {
     struct json_writer plain = *json;
-    struct labels_reader reader = labels_read(labels);
-    struct label label;
     plain.escape = JSON_PLAIN;
-    json_begin_object(&plain);
-    while (labels_next(&reader, &label)) {
-        json_put_key_str(&plain, label.name);
-        json_put_str(&plain, label.value);
-    }
-    json_end_object(&plain);
+    labels_write_json(&plain, labels);
     json->comma = true;
 }
 

@@ -162,22 +162,9 @@ const struct postings_table *block_postings_table(const struct block *block)
     return &block->postings;
 }
 
-const struct symbol_table *block_symbols(const struct block *block)
-{
-    return &block->symbols;
-}
-
 const struct tombstones *block_tombstones(const struct block *block)
 {
     return &block->tombstones;
-}
-
-uint64_t block_size(const struct block *block)
-{
-    uint64_t size = block->index.bytes.len;
-    for (size_t i = 0; i < block->chunk_file_count; i++)
-        size += block->chunk_files[i].bytes.len;
-    return size;
 }
 
 static struct error *fetch_lists(void *self, const struct postings_key *const *keys, size_t count,
@@ -224,11 +211,4 @@ struct error *block_chunk(const struct block *block, const struct chunk_meta *me
                                NULL);
     return error_wrap(err, "block %.*s, chunk file %u at %u", STR_ARG(block->directory), file + 1,
                       place);
-}
-
-void block_drop_pages(const struct block *block)
-{
-    file_map_drop_pages(&block->index);
-    for (size_t i = 0; i < block->chunk_file_count; i++)
-        file_map_drop_pages(&block->chunk_files[i]);
 }

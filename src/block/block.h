@@ -27,10 +27,7 @@ void block_unref(struct block *block); /* NULL is fine */
 
 const struct block_meta *block_meta(const struct block *block);
 const struct postings_table *block_postings_table(const struct block *block);
-const struct symbol_table *block_symbols(const struct block *block);
 const struct tombstones *block_tombstones(const struct block *block);
-/* Bytes of all its files. */
-uint64_t block_size(const struct block *block);
 
 /* Runs a plan made with block_postings_table(). */
 MUST_CHECK struct error *block_postings(const struct block *block, const struct postings_plan *plan,
@@ -42,5 +39,3 @@ MUST_CHECK struct error *block_series(const struct block *block, uint32_t ref, i
 /* Data are views of the mapped file: they live as long as the block. */
 MUST_CHECK struct error *block_chunk(const struct block *block, const struct chunk_meta *meta,
                                      struct arena *arena, struct chunk *out);
-/* Pages read so far need not stay in memory. */
-void block_drop_pages(const struct block *block);

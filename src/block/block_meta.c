@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "codec/json.h"
+#include "model/labels_json.h"
 
 /* ---- reading ---- */
 
@@ -109,25 +110,6 @@ static void read_compaction(struct json_reader *json, struct block_meta *meta)
     }
 }
 
-static struct labels read_labels(struct json_reader *json)
-{
-    struct labels_builder builder = labels_builder_create(json->arena);
-    struct str key;
-    if (!json_object(json))
-        return (struct labels){0};
-    while (json_key(json, &key)) {
-        struct str value = json_str(json);
-        if (key.len == 0)
-            json_fail(json, "a label has no name");
-        labels_builder_set(&builder, key, value);
-    }
-    struct error *err = labels_builder_status(&builder);
-    if (err)
-        json_fail(json, "a label is too long");
-    error_free(err);
-    return labels_builder_finish(&builder);
-}
-
 static struct block_file read_file(struct json_reader *json)
 {
     struct block_file file = {.path = STR(""), .hash_function = STR(""), .hash = STR("")};
@@ -170,14 +152,13 @@ static void read_index_stats(struct json_reader *json, struct block_meta *meta)
     }
 }
 
-static void read_thanos_key(struct json_reader *json, struct str key, struct block_meta *meta)
+static void read_thanos_key(struct json_reader *json, struct str key, struct block_meta *meta,
+                            int64_t *version)
 {
     if (str_equal(key, STR("version"))) {
-        int64_t version = json_int64(json);
-        if (version != 0 && version != BLOCK_META_VERSION)
-            json_fail(json, "this version of the Thanos section is not known");
+        *version = json_int64(json);
     } else if (str_equal(key, STR("labels"))) {
-        meta->thanos.labels = read_labels(json);
+        meta->thanos.labels = labels_read_json(json, json->arena);
     } else if (str_equal(key, STR("downsample"))) {
         for (bool more = json_object(json); more && json_key(json, &key);) {
             if (str_equal(key, STR("resolution")))
@@ -205,8 +186,12 @@ static void read_thanos_key(struct json_reader *json, struct str key, struct blo
     }
 }
 
+struct meta_versions {
+    int64_t block, thanos; /* thanos 0: not said, which counts as the first */
+};
+
 static void read_key(struct json_reader *json, struct str key, struct block_meta *meta,
-                     int64_t *version)
+                     struct meta_versions *versions)
 {
     if (str_equal(key, STR("ulid"))) {
         meta->id = read_ulid(json);
@@ -219,11 +204,11 @@ static void read_key(struct json_reader *json, struct str key, struct block_meta
     } else if (str_equal(key, STR("compaction"))) {
         read_compaction(json, meta);
     } else if (str_equal(key, STR("version"))) {
-        *version = json_int64(json);
+        versions->block = json_int64(json);
     } else if (str_equal(key, STR("thanos"))) {
         meta->thanos.present = json_object(json);
         while (meta->thanos.present && json_key(json, &key))
-            read_thanos_key(json, key, meta);
+            read_thanos_key(json, key, meta, &versions->thanos);
     } else {
         json_skip(json);
     }
@@ -233,18 +218,22 @@ struct error *block_meta_parse(struct str text, struct arena *arena, struct bloc
 {
     struct json_reader json = json_read(arena_str(arena, text), arena);
     struct str key;
-    int64_t version = 0;
+    struct meta_versions versions = {0, 0};
     *out = (struct block_meta){0};
     if (json_object(&json)) {
         while (json_key(&json, &key))
-            read_key(&json, key, out, &version);
+            read_key(&json, key, out, &versions);
     }
     struct error *err = json_finish(&json, "meta.json");
     if (err && error_kind(err) == ERROR_INVALID)
         err = error_as(err, ERROR_CORRUPT);
-    if (!err && version != BLOCK_META_VERSION)
-        err =
-            error_create(ERROR_CORRUPT, "meta.json: version %lld is not known", (long long)version);
+    if (!err && versions.block != BLOCK_META_VERSION)
+        err = error_create(ERROR_INVALID, "meta.json: version %lld is not known",
+                           (long long)versions.block);
+    if (!err && versions.thanos != 0 && versions.thanos != BLOCK_META_VERSION)
+        err = error_create(ERROR_INVALID,
+                           "meta.json: version %lld of the Thanos section is not known",
+                           (long long)versions.thanos);
     if (!err && out->max_time < out->min_time)
         err = error_create(ERROR_CORRUPT, "meta.json: the block ends before it begins");
     return err;
@@ -340,18 +329,6 @@ static void put_compaction(struct json_writer *json, const struct block_meta *me
     json_end_object(json);
 }
 
-static void put_labels(struct json_writer *json, struct labels labels)
-{
-    struct labels_reader reader = labels_read(labels);
-    struct label label;
-    json_begin_object(json);
-    while (labels_next(&reader, &label)) {
-        json_put_key_str(json, label.name);
-        json_put_str(json, label.value);
-    }
-    json_end_object(json);
-}
-
 static void put_files(struct json_writer *json, const struct block_meta *meta)
 {
     if (meta->thanos.file_count == 0)
@@ -396,7 +373,7 @@ static void put_thanos(struct json_writer *json, const struct block_meta *meta)
     json_put_key(json, "version");
     json_put_int64(json, BLOCK_META_VERSION);
     json_put_key(json, "labels");
-    put_labels(json, meta->thanos.labels);
+    labels_write_json(json, meta->thanos.labels);
     json_put_key(json, "downsample");
     json_begin_object(json);
     json_put_key(json, "resolution");

@@ -55,7 +55,6 @@ struct block_meta {
         struct block_file *files;
         size_t file_count;
         struct str rewrites; /* JSON as it stood, or empty */
-        bool has_index_stats;
         int64_t series_max_size, chunk_max_size;
         struct str extensions;  /* JSON as it stood, or empty */
         struct str upload_time; /* RFC 3339, or empty */
@@ -67,7 +66,8 @@ enum {
     BLOCK_META_VERSION = 1,
 };
 
-/* All of it lives in the arena. ERROR_CORRUPT with line and column, or for another version. */
+/* All of it lives in the arena. ERROR_CORRUPT with line and column; ERROR_INVALID:
+ * another version. */
 MUST_CHECK struct error *block_meta_parse(struct str json, struct arena *arena,
                                           struct block_meta *out);
 void block_meta_print(struct buf *out, const struct block_meta *meta);

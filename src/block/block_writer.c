@@ -11,7 +11,6 @@
 #include "runtime/file_writer.h"
 
 static const uint64_t CHUNK_FILE_MAX = 512 << 20;
-static const uint32_t CHUNK_FILE_MAGIC = 0x85bd40dd;
 
 struct block_writer {
     struct arena *arena; /* of the paths */
@@ -73,10 +72,10 @@ static struct error *next_chunk_file(struct block_writer *writer)
     err = file_writer_open(&writer->chunks, path);
     if (err)
         return err;
-    const uint32_t magic = __builtin_bswap32(CHUNK_FILE_MAGIC);
-    static const uint8_t version[4] = {1, 0, 0, 0};
-    file_writer_append(&writer->chunks, &magic, sizeof(magic));
-    file_writer_append(&writer->chunks, version, sizeof(version));
+    struct buf header = {0};
+    chunk_file_header_write(&header);
+    file_writer_append(&writer->chunks, header.data, header.len);
+    buf_deinit(&header);
     return NULL;
 }
 
@@ -186,7 +185,6 @@ struct error *block_writer_finish(struct block_writer *writer, struct block_meta
         meta->max_time = int64_add_saturating(writer->max_time, 1);
     }
     if (meta->thanos.present) {
-        meta->thanos.has_index_stats = true;
         meta->thanos.series_max_size = (int64_t)series_max;
         meta->thanos.chunk_max_size = (int64_t)writer->chunk_max;
     }

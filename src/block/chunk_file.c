@@ -18,6 +18,13 @@ struct error *chunk_file_header_read(struct bytes header)
                : error_create(ERROR_CORRUPT, "chunk files of version %u are not known", version);
 }
 
+void chunk_file_header_write(struct buf *out)
+{
+    const uint32_t magic = __builtin_bswap32(CHUNK_FILE_MAGIC);
+    buf_append(out, &magic, sizeof(magic));
+    buf_append(out, "\1\0\0", 4); /* the version, three bytes for alignment */
+}
+
 static struct error *chunk_take(uint8_t encoding, struct bytes data, struct arena *arena,
                                 struct chunk *out)
 {

@@ -33,6 +33,7 @@ static inline uint32_t chunk_ref_place(uint64_t ref)
 }
 
 MUST_CHECK struct error *chunk_file_header_read(struct bytes header);
+void chunk_file_header_write(struct buf *out);
 
 /* The chunk that `bytes` begins with, checksum checked, with the times of its meta. Data are views
  * of the bytes; the list of aggregates lives in the arena. *need, when not NULL, is set to the

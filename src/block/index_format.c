@@ -26,6 +26,13 @@ struct error *index_header_read(struct bytes header, int *version)
     return NULL;
 }
 
+void index_header_write(struct buf *out)
+{
+    const uint32_t magic = __builtin_bswap32(INDEX_MAGIC_NUMBER);
+    buf_append(out, &magic, sizeof(magic));
+    buf_append_byte(out, 2);
+}
+
 struct error *index_toc_read(struct bytes toc, uint64_t index_len, struct index_toc *out)
 {
     struct reader reader = reader_create(toc);

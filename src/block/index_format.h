@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "model/labels.h"
@@ -39,6 +40,8 @@ struct index_toc { /* places in the file; 0: no such section */
     uint64_t symbols, series, label_indices, label_table, postings, postings_table;
 };
 
+/* That of an index of version 2. */
+void index_header_write(struct buf *out);
 /* The version, 1 or 2, from the first INDEX_HEADER_LEN bytes. */
 MUST_CHECK struct error *index_header_read(struct bytes header, int *version);
 /* From the last INDEX_TOC_LEN bytes of an index of that many bytes. Sections lie within it. */

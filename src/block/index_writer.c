@@ -15,8 +15,6 @@
 
 enum { POSTINGS_A_PASS = 4 << 20 }; /* of all names in a pass, 8 bytes each */
 
-static const uint32_t INDEX_MAGIC_NUMBER = 0xbaaad700;
-
 struct symbol {
     struct str text;
     uint32_t number;    /* in the order they came */
@@ -492,9 +490,9 @@ static void write_toc(struct index_writer *writer)
 
 struct error *index_writer_finish(struct index_writer *writer, uint64_t *series_max)
 {
-    static const uint8_t version = 2;
-    write_u32(&writer->index, INDEX_MAGIC_NUMBER);
-    file_writer_append(&writer->index, &version, 1);
+    buf_clear(&writer->body);
+    index_header_write(&writer->body);
+    file_writer_append(&writer->index, writer->body.data, writer->body.len);
     struct error *err = write_symbols(writer);
     if (!err)
         err = write_series(writer);

@@ -208,13 +208,6 @@ struct reading { /* of metas from the bucket */
     struct error *incomplete;
 };
 
-static void note_partial(struct block_view *view, struct ulid id, enum block_state state)
-{
-    view->states[state]++;
-    view->partial = xrealloc(view->partial, view->partial_count + 1, sizeof(*view->partial));
-    view->partial[view->partial_count++] = id;
-}
-
 /* What a read of a meta.json came to. */
 static void take_meta(struct reading *reading, const struct found *found, struct bucket_read *read)
 {
@@ -227,11 +220,10 @@ static void take_meta(struct reading *reading, const struct found *found, struct
         add_known(reading->fetcher, block, found->modified_ms);
         return;
     }
-    bool unknown_version = str_contains(error_text(err), STR("version"));
     if (error_kind(err) == ERROR_NOT_FOUND) {
-        note_partial(reading->view, found->id, BLOCK_NO_META);
-    } else if (error_kind(err) == ERROR_CORRUPT && !unknown_version) {
-        note_partial(reading->view, found->id, BLOCK_CORRUPT_META);
+        reading->view->states[BLOCK_NO_META]++;
+    } else if (error_kind(err) == ERROR_CORRUPT) {
+        reading->view->states[BLOCK_CORRUPT_META]++;
     } else {
         reading->view->states[BLOCK_FAILED]++;
         error_keep_first(&reading->incomplete, err);
@@ -282,7 +274,7 @@ static void load_metas(struct reading *reading, struct context *ctx, const found
     for (size_t i = 0; i < found->len; i++) {
         const struct found *block = &found->items[i];
         if (!block->has_meta) {
-            note_partial(reading->view, block->id, BLOCK_NO_META);
+            reading->view->states[BLOCK_NO_META]++;
             continue;
         }
         check_modified(reading->fetcher, block);
@@ -415,7 +407,6 @@ void block_view_deinit(struct block_view *view)
     for (size_t i = 0; i < view->count; i++)
         block_release(view->items[i]);
     free(view->items);
-    free(view->partial);
     *view = (struct block_view){0};
 }
 

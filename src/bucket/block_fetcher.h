@@ -46,8 +46,6 @@ struct block_view {
     struct fetched_block **items; /* a reference each; by id */
     size_t count;
     size_t states[BLOCK_STATES];
-    struct ulid *partial; /* blocks without a readable meta.json */
-    size_t partial_count;
     bool is_complete;
 };
 

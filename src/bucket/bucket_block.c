@@ -134,11 +134,6 @@ struct str bucket_block_name(const struct bucket_block *block)
     return block->name;
 }
 
-struct bucket *bucket_block_bucket(const struct bucket_block *block)
-{
-    return block->bucket;
-}
-
 struct str bucket_block_index_key(const struct bucket_block *block)
 {
     return block->index_key;

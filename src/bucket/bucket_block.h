@@ -30,7 +30,6 @@ void bucket_block_unref(struct bucket_block *block); /* NULL is fine */
 
 const struct block_meta *bucket_block_meta(const struct bucket_block *block);
 struct str bucket_block_name(const struct bucket_block *block); /* the ULID's text */
-struct bucket *bucket_block_bucket(const struct bucket_block *block);
 /* "<ULID>/index", "<ULID>/chunks/000001" (file from 0); texts live as long as the block; the second
  * is ERROR_CORRUPT for a file that the block does not have, where its meta tells. */
 struct str bucket_block_index_key(const struct bucket_block *block);

@@ -127,7 +127,7 @@ static struct error *find_series(struct bucket_cursors *cursors, struct context 
     }
     if (!err) {
         want_lists(cursors, wants, lists);
-        err = ranges_read(cursors->bucket, ctx, wants, keys, lists, &cursors->stats);
+        err = ranges_read(cursors->bucket, ctx, wants, keys, lists);
     }
     for (size_t i = 0; i < cursors->count && !err; i++) {
         struct bucket_cursor *cursor = &cursors->items[i];
@@ -237,7 +237,7 @@ static struct error *read_long_entries(struct bucket_cursors *cursors, struct co
         wants[count++] = (struct range_want){
             .key = want->key, .start = want->start, .end = want->start + head + len + 4};
     }
-    struct error *err = ranges_read(cursors->bucket, ctx, wants, count, arena, &cursors->stats);
+    struct error *err = ranges_read(cursors->bucket, ctx, wants, count, arena);
     for (size_t i = 0; i < count && !err; i++)
         filling->wants[of_entry[i]].bytes = wants[i].bytes;
     return err;
@@ -266,8 +266,7 @@ static struct error *fill_once(struct bucket_cursors *cursors, struct context *c
     struct filling filling;
     struct error *err = want_entries(cursors, arena, &filling);
     if (!err)
-        err =
-            ranges_read(cursors->bucket, ctx, filling.wants, filling.count, arena, &cursors->stats);
+        err = ranges_read(cursors->bucket, ctx, filling.wants, filling.count, arena);
     if (!err)
         err = read_long_entries(cursors, ctx, &filling, arena);
     for (size_t i = 0; i < filling.count && !err; i++) {

@@ -35,7 +35,6 @@ struct bucket_cursors { /* of one select */
     struct store_query query;
     struct bucket_cursor *items;
     size_t count;
-    struct range_stats stats;
 };
 
 /* References the blocks; copies the query. */

@@ -215,7 +215,7 @@ static struct error *load_chunks(struct bucket_set *set, chunk_loads *loads, str
     want_chunks(loads, wants, arena);
     while (loads->len > 0 && !err) { /* twice at most: the second time lengths are known */
         size_t left = 0;
-        err = ranges_read(set->env.bucket, set->ctx, wants, loads->len, arena, &set->cursors.stats);
+        err = ranges_read(set->env.bucket, set->ctx, wants, loads->len, arena);
         if (!err)
             err = take_chunks(loads, wants, arena, &set->stats, &left);
         loads->len = left;

@@ -9,8 +9,6 @@
 enum {
     HEADER_LEN = 14,
     TOC_LEN = 20,
-    PIECE = 4 << 20,
-    PIECES = 4, /* at once */
 };
 
 static const uint32_t HEADER_MAGIC = 0xbaaad792;
@@ -45,29 +43,6 @@ static struct error *read_ends(struct bucket *bucket, struct context *ctx, struc
     return err;
 }
 
-static struct error *copy_range(struct bucket *bucket, struct context *ctx, struct str key,
-                                uint64_t from, uint64_t to, struct file_writer *file)
-{
-    struct error *err = NULL;
-    while (from < to && !err) {
-        struct bucket_read reads[PIECES] = {0};
-        size_t count = 0;
-        for (uint64_t at = from; at < to && count < PIECES; at += PIECE, count++)
-            reads[count] = (struct bucket_read){
-                .key = key, .offset = at, .length = to - at < PIECE ? to - at : PIECE};
-        err = bucket_read_all(bucket, ctx, reads, count);
-        for (size_t i = 0; i < count; i++) {
-            if (!err && reads[i].out.len != reads[i].length)
-                err = error_create(ERROR_CORRUPT, "index: ends too early");
-            if (!err)
-                file_writer_append(file, reads[i].out.data, reads[i].out.len);
-            from += reads[i].length;
-            buf_deinit(&reads[i].out);
-        }
-    }
-    return err;
-}
-
 static struct error *write_file(struct bucket *bucket, struct context *ctx, struct str key,
                                 struct file_writer *file)
 {
@@ -85,10 +60,10 @@ static struct error *write_file(struct bucket *bucket, struct context *ctx, stru
     append_be(file, (uint64_t)version, 1);
     append_be(file, toc.postings_table, 8);
     uint64_t symbols = file_writer_place(file);
-    err = copy_range(bucket, ctx, key, toc.symbols, toc.series, file);
+    err = bucket_copy_range(bucket, ctx, key, toc.symbols, toc.series, file);
     uint64_t table = file_writer_place(file);
     if (!err)
-        err = copy_range(bucket, ctx, key, toc.postings_table, attributes.size, file);
+        err = bucket_copy_range(bucket, ctx, key, toc.postings_table, attributes.size, file);
     for (size_t i = 0; i < 8; i++) {
         places[i] = (uint8_t)(symbols >> (8 * (7 - i)));
         places[8 + i] = (uint8_t)(table >> (8 * (7 - i)));
@@ -108,9 +83,7 @@ struct error *index_header_build(struct bucket *bucket, struct context *ctx, str
     if (!err)
         err = write_file(bucket, ctx, index_key, &file);
     if (!err)
-        err = file_writer_close(&file);
-    if (!err)
-        err = directory_rename(buf_str(&temporary), path);
+        err = file_writer_publish(&file, path);
     file_writer_abandon(&file);
     if (err)
         error_free(file_remove(buf_str(&temporary)));

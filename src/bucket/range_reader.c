@@ -60,7 +60,7 @@ static void give_views(const struct bucket_read *read, struct range_want *const 
 }
 
 struct error *ranges_read(struct bucket *bucket, struct context *ctx, struct range_want *wants,
-                          size_t count, struct arena *arena, struct range_stats *stats)
+                          size_t count, struct arena *arena)
 {
     if (count == 0)
         return NULL;
@@ -69,22 +69,18 @@ struct error *ranges_read(struct bucket *bucket, struct context *ctx, struct ran
     size_t *first = xcalloc(count + 1, sizeof(*first));
     size_t missing = 0;
     for (size_t i = 0; i < count; i++) {
-        if (wants[i].is_there)
-            continue;
-        sorted[missing++] = &wants[i];
-        stats->bytes_wanted += wants[i].end - wants[i].start;
+        if (!wants[i].is_there)
+            sorted[missing++] = &wants[i];
     }
     qsort(sorted, missing, sizeof(*sorted), want_compare);
     size_t requests = plan_requests(sorted, missing, reads, first);
     for (size_t i = 0; i < requests; i++)
         reads[i].out.budget = arena_budget(arena);
     struct error *err = bucket_read_all(bucket, ctx, reads, requests);
-    stats->requests += requests;
     for (size_t i = 0; i < requests; i++) {
         struct buf *held = xcalloc(1, sizeof(*held));
         *held = reads[i].out;
         arena_on_free(arena, free_buf, held);
-        stats->bytes_read += held->len;
         if (!err)
             give_views(&reads[i], sorted + first[i], first[i + 1] - first[i]);
     }

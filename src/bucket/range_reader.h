@@ -20,10 +20,6 @@ struct range_want {
                             end */
 };
 
-struct range_stats { /* added to */
-    uint64_t requests, bytes_wanted, bytes_read;
-};
-
 enum {
     RANGE_GAP_MAX = 512 * 1024,   /* bytes read for nothing rather than asking once more */
     RANGE_REQUEST_MAX = 16 << 20, /* a request is not made longer by joining */
@@ -32,5 +28,4 @@ enum {
 /* Sorts an array of pointers of its own; wants stay in their order. What is read is charged to the
  * arena's budget and freed with the arena. */
 MUST_CHECK struct error *ranges_read(struct bucket *bucket, struct context *ctx,
-                                     struct range_want *wants, size_t count, struct arena *arena,
-                                     struct range_stats *stats);
+                                     struct range_want *wants, size_t count, struct arena *arena);

@@ -129,25 +129,25 @@ struct error *bucket_put_file(struct bucket *bucket, struct context *ctx, struct
     return err;
 }
 
-/* Reads the object in pieces, some at a time, and appends them. */
-static struct error *copy_pieces(struct bucket *bucket, struct context *ctx, struct str key,
-                                 uint64_t size, struct file_writer *file)
+struct error *bucket_copy_range(struct bucket *bucket, struct context *ctx, struct str key,
+                                uint64_t from, uint64_t to, struct file_writer *file)
 {
-    struct bucket_read reads[FILE_PIECES];
     struct error *err = NULL;
-    for (uint64_t place = 0; place < size && !err;) {
+    while (from < to && !err) {
+        struct bucket_read reads[FILE_PIECES] = {0};
         size_t count = 0;
-        for (uint64_t next = place; count < FILE_PIECES && next < size; count++, next += FILE_PIECE)
-            reads[count] = (struct bucket_read){.key = key, .offset = next, .length = FILE_PIECE};
+        for (uint64_t at = from; at < to && count < FILE_PIECES; at += FILE_PIECE, count++)
+            reads[count] = (struct bucket_read){
+                .key = key, .offset = at, .length = to - at < FILE_PIECE ? to - at : FILE_PIECE};
         err = bucket_read_all(bucket, ctx, reads, count);
         for (size_t i = 0; i < count; i++) {
-            uint64_t want = size - place < FILE_PIECE ? size - place : FILE_PIECE;
-            if (!err && reads[i].out.len != want)
+            if (!err && reads[i].out.len != reads[i].length)
                 err = error_create(ERROR_CORRUPT, "get %.*s: %zu bytes where %llu were to come",
-                                   STR_ARG(key), reads[i].out.len, (unsigned long long)want);
+                                   STR_ARG(key), reads[i].out.len,
+                                   (unsigned long long)reads[i].length);
             if (!err)
                 file_writer_append(file, reads[i].out.data, reads[i].out.len);
-            place += want;
+            from += reads[i].length;
             buf_deinit(&reads[i].out);
         }
     }
@@ -165,11 +165,9 @@ struct error *bucket_get_file(struct bucket *bucket, struct context *ctx, struct
     if (!err)
         err = file_writer_open(&file, buf_str(&temporary));
     if (!err)
-        err = copy_pieces(bucket, ctx, key, attributes.size, &file);
+        err = bucket_copy_range(bucket, ctx, key, 0, attributes.size, &file);
     if (!err)
-        err = file_writer_close(&file);
-    if (!err)
-        err = directory_rename(buf_str(&temporary), path);
+        err = file_writer_publish(&file, path);
     file_writer_abandon(&file);
     if (err)
         error_free(file_remove(buf_str(&temporary)));

@@ -18,6 +18,7 @@
 
 struct bucket;
 struct context;
+struct file_writer;
 
 #define BUCKET_TO_END UINT64_MAX
 
@@ -105,6 +106,11 @@ MUST_CHECK struct error *bucket_put_bytes(struct bucket *bucket, struct context 
                                           struct str key, struct bytes content);
 MUST_CHECK struct error *bucket_put_file(struct bucket *bucket, struct context *ctx, struct str key,
                                          struct str path);
+/* Appends [from, to) of an object to a file, some pieces at a time; ERROR_CORRUPT when it ends
+ * earlier. */
+MUST_CHECK struct error *bucket_copy_range(struct bucket *bucket, struct context *ctx,
+                                           struct str key, uint64_t from, uint64_t to,
+                                           struct file_writer *file);
 /* Into a file of that path, which appears when it is complete. */
 MUST_CHECK struct error *bucket_get_file(struct bucket *bucket, struct context *ctx, struct str key,
                                          struct str path);

@@ -309,9 +309,7 @@ static struct error *filesystem_put(struct bucket *bucket, struct context *ctx, 
     if (!err)
         err = write_source(&file, ctx, source);
     if (!err)
-        err = file_writer_close(&file);
-    if (!err)
-        err = directory_rename(buf_str(&temporary), buf_str(&path));
+        err = file_writer_publish(&file, buf_str(&path));
     file_writer_abandon(&file);
     if (err)
         error_free(file_remove(buf_str(&temporary)));

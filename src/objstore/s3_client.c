@@ -34,11 +34,6 @@ struct s3_client {
     struct str region GUARDED_BY(lock); /* empty: not known yet */
 };
 
-const struct s3_config *s3_client_config(const struct s3_client *client)
-{
-    return client->config;
-}
-
 /* ---- where requests go ---- */
 
 static bool is_amazon(struct str endpoint)

@@ -21,7 +21,6 @@ struct s3_client;
 MUST_CHECK struct error *s3_client_create(const struct s3_config *config, struct event_loops *loops,
                                           struct log *log, struct s3_client **out);
 void s3_client_free(struct s3_client *client); /* NULL is fine */
-const struct s3_config *s3_client_config(const struct s3_client *client);
 
 /* A request for an object; key empty: for the bucket. */
 struct s3_request s3_client_request(struct s3_client *client, struct arena *arena,

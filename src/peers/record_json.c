@@ -5,21 +5,10 @@
 
 #include "base/time_text.h"
 #include "codec/float_text.h"
+#include "model/labels_json.h"
 #include "peers/record.h"
 
 /* -- writing -- */
-
-static void labels_write(struct json_writer *json, struct labels labels)
-{
-    struct labels_reader reader = labels_read(labels);
-    struct label label;
-    json_begin_object(json);
-    while (labels_next(&reader, &label)) {
-        json_put_key_str(json, label.name);
-        json_put_str(json, label.value);
-    }
-    json_end_object(json);
-}
 
 static void time_write(struct json_writer *json, struct instant time)
 {
@@ -90,7 +79,7 @@ static void value_write(struct json_writer *json, const struct field *field, con
         enum_write(json, field->of, *(const int *)member);
         break;
     case FIELD_LABELS:
-        labels_write(json, *(const struct labels *)member);
+        labels_write_json(json, *(const struct labels *)member);
         break;
     case FIELD_STRS:
     case FIELD_RECORDS:
@@ -135,21 +124,6 @@ void record_write_json(struct json_writer *json, const struct record_type *type,
 }
 
 /* -- reading -- */
-
-static struct labels labels_read_json(struct json_reader *reader)
-{
-    struct labels_builder builder = labels_builder_create(reader->arena);
-    struct str name;
-    if (json_object(reader))
-        while (json_key(reader, &name)) {
-            if (name.len == 0)
-                json_fail(reader, "a label without a name");
-            labels_builder_set(&builder, name, json_str(reader));
-        }
-    if (builder.too_long)
-        json_fail(reader, "labels that are too long");
-    return labels_builder_finish(&builder);
-}
 
 static struct instant time_read(struct json_reader *reader)
 {
@@ -232,7 +206,7 @@ static void value_read(struct json_reader *reader, const struct field *field, vo
         *(int *)member = enum_read(reader, field->of);
         break;
     case FIELD_LABELS:
-        *(struct labels *)member = labels_read_json(reader);
+        *(struct labels *)member = labels_read_json(reader, reader->arena);
         break;
     case FIELD_STRS:
     case FIELD_RECORDS:

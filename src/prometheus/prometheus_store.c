@@ -7,6 +7,7 @@
 #include "base/mutex.h"
 #include "base/vec.h"
 #include "codec/json.h"
+#include "model/labels_json.h"
 #include "prometheus/client.h"
 #include "prometheus/remote_read.h"
 #include "runtime/context.h"
@@ -92,18 +93,6 @@ static void prometheus_store_describe(struct store *base, struct store_info *out
 
 typedef VEC(struct series) series_vec;
 
-static struct labels read_label_object(struct json_reader *reader, struct arena *arena)
-{
-    struct labels_builder builder = labels_builder_create(arena);
-    struct str name;
-    if (json_object(reader))
-        while (json_key(reader, &name))
-            labels_builder_set(&builder, name, json_str(reader));
-    if (builder.too_long)
-        json_fail(reader, "label set too long");
-    return labels_builder_finish(&builder);
-}
-
 /* All series of /api/v1/series, in any order. The array is charged to the budget. */
 static struct error *ask_series(struct call *call, struct arena *arena, series_vec *out)
 {
@@ -117,7 +106,7 @@ static struct error *ask_series(struct call *call, struct arena *arena, series_v
     if (!err && answer.data.len) {
         if (json_array(&reader))
             while (json_item(&reader))
-                vec_push(out, (struct series){.labels = read_label_object(&reader, arena)});
+                vec_push(out, (struct series){.labels = labels_read_json(&reader, arena)});
         err = json_finish(&reader, "series of Prometheus");
     }
     error_keep_first(&err, vec_status(out));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/directory.h"
 #include "runtime/fault.h"
 
 enum { PIECE = 256 * 1024 };
@@ -83,6 +84,16 @@ struct error *file_writer_close(struct file_writer *writer)
     err = writer->failure;
     writer->failure = NULL;
     file_writer_abandon(writer);
+    return err;
+}
+
+struct error *file_writer_publish(struct file_writer *writer, struct str path)
+{
+    char *written = str_dup(str_from(writer->path));
+    struct error *err = file_writer_close(writer);
+    if (!err)
+        err = directory_rename(str_from(written), path);
+    free(written);
     return err;
 }
 

@@ -30,5 +30,8 @@ static inline uint64_t file_writer_place(const struct file_writer *writer)
 MUST_CHECK struct error *file_writer_flush(struct file_writer *writer);
 /* Flushes, syncs, closes; the first failure of all. Closed is fine. */
 MUST_CHECK struct error *file_writer_close(struct file_writer *writer);
+/* Closes, and gives the file its name: readers see all of it or what was there before, also after a
+ * crash. */
+MUST_CHECK struct error *file_writer_publish(struct file_writer *writer, struct str path);
 /* Closes without a word: the file is not wanted any more. Closed or zeroed-with-fd -1 is fine. */
 void file_writer_abandon(struct file_writer *writer);
