@@ -3,6 +3,7 @@ CAs, clients with certificates; who is refused, and what the log says then; cert
 under load."""
 
 import hashlib
+import shutil
 import socket
 import ssl
 import subprocess
@@ -132,13 +133,33 @@ def served_certificate(component, folder, client="client"):
             return hashlib.sha256(connection.getpeercert(binary_form=True)).hexdigest()
 
 
-@pytest.mark.parametrize("upper, sidecar", [("titan", "titan"), ("thanos", "titan"), ("titan", "thanos")],
-                         ids=["titan-over-titan", "thanos-over-titan", "titan-over-thanos"])
-def test_certificates_are_replaced_under_load_without_a_failed_query(cluster, tmp_path, prometheus, upper, sidecar):
-    make_certificates(tmp_path)
+def replace_files(folder):
+    """One after the other: for a moment the certificate and the key do not belong together."""
+    make_certificates(folder, "server", "client")
+
+
+def replace_folder(folder):
+    """All at once, as Kubernetes does with secrets. Thanos refuses a connection that meets half of a change."""
+    new = folder.parent / f"version-{time.time_ns()}"
+    shutil.copytree(folder, new)
+    make_certificates(new, "server", "client")
+    link = folder.parent / "link"
+    link.symlink_to(new.name)
+    link.rename(folder)
+
+
+@pytest.mark.parametrize("upper, sidecar, replace", [
+    ("titan", "titan", replace_files), ("titan", "titan", replace_folder), ("thanos", "titan", replace_folder),
+    ("titan", "thanos", replace_folder)],
+    ids=["titan-over-titan-by-file", "titan-over-titan", "thanos-over-titan", "titan-over-thanos"])
+def test_certificates_are_replaced_under_load_without_a_failed_query(cluster, tmp_path, prometheus, upper, sidecar, replace):
+    folder = tmp_path / "certificates"
+    (tmp_path / "first").mkdir()
+    folder.symlink_to("first")
+    make_certificates(folder)
     # Connections are made anew all the time, so that every certificate gets used.
-    bottom = cluster.sidecar(sidecar, prometheus, server_flags(tmp_path, more=["--grpc-server-max-connection-age=300ms"]))
-    query = cluster.query(upper, [bottom], flags=client_flags(tmp_path))
+    bottom = cluster.sidecar(sidecar, prometheus, server_flags(folder, more=["--grpc-server-max-connection-age=300ms"]))
+    query = cluster.query(upper, [bottom], flags=client_flags(folder))
     done = []
 
     def load():
@@ -148,10 +169,10 @@ def test_certificates_are_replaced_under_load_without_a_failed_query(cluster, tm
             assert answer.json["data"]["result"][0]["value"][1] == "1", answer
 
     loads = [Background(load) for _ in range(3)]
-    seen = {served_certificate(bottom, tmp_path)}
+    seen = {served_certificate(bottom, folder)}
     for _ in range(4):
-        make_certificates(tmp_path, "server", "client")
-        seen.add(wait_until("the new certificate is served", 5, lambda: {served_certificate(bottom, tmp_path)} - seen).pop())
+        replace(folder)
+        seen.add(wait_until("the new certificate is served", 5, lambda: {served_certificate(bottom, folder)} - seen).pop())
         time.sleep(0.5)
     done.append(True)
     for one in loads:
